@@ -1,0 +1,82 @@
+/* core/child: runs a program, feeds it bytes, collects what it says.
+ *
+ *   argv, env  NULL-terminated; argv[0] absolute; no shell; env is never inherited.
+ *   cwd        absolute; NULL: "/".
+ *   in         bytes for stdin, borrowed until done; stdin is closed after them.
+ *   out        stdout in the arena, at most out_max bytes (0: 1 MiB).
+ *   err        last 4 KiB of stderr, NUL-terminated: for people, not for parsing.
+ *   exit_code  0..255; -1 when killed, then signal holds the number.
+ *
+ * done: 0 reaped and both pipes at EOF (now look at exit_code); ERR_TOOBIG out_max passed,
+ *       child killed; ERR_CANCELED SIGTERM to its group, SIGKILL after kill_ms; ERR_TIMEDOUT the
+ *       same, because deadline passed; ERR_NOENT, ERR_ACCESS from an exec that failed, with the
+ *       reason in err; ERR_FULL no descriptor or process left.
+ * start: ERR_INVALID only (argv empty or not absolute).
+ *
+ * Each program runs under osbd-child (src/child): its own session, a sub-reaper, resource limits,
+ * no inherited descriptors, execve without a shell's fallback. The supervisor kills the group and
+ * whatever else descends from the program when the pipe from osbd closes (osbd died) or brings
+ * nothing for `silence` ms (osbd is stopped or cut off), when the run is cancelled, and also when
+ * the program has ended and left something behind. When results is set it writes the exit code
+ * and what came of the run into that directory (fsync, rename) before osbd hears of it.
+ *
+ * A grandchild may hold stdout open after the exit: wait kill_ms, then kill what descends. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef OSBD_CORE_CHILD_H
+#define OSBD_CORE_CHILD_H
+
+#include "core/arena.h"
+#include "core/call.h"
+#include "core/timer.h"
+
+struct child_options {
+	const char *const *argv;
+	const char *const *env;
+	const char *cwd;
+	const char *results;   /* directory that exists, or NULL; gets the file `exit` */
+	struct str in;
+	size_t out_max;        /* bytes, 0: 1 MiB */
+	uint64_t deadline;     /* ms, 0: none */
+	uint64_t kill_ms;      /* from SIGTERM to SIGKILL, 0: 5 s */
+	uint64_t max_memory;   /* bytes of address space, 0: no limit of ours */
+	uint64_t max_file;     /* bytes of a file, 0: no limit of ours */
+	uint64_t max_files;    /* open descriptors, 0: 1024 */
+};
+
+/* How children are run; one per process, borrowed by each child until done. */
+struct child_host {
+	struct loop *loop;
+	const char *supervisor; /* absolute path of osbd-child */
+	uint64_t silence;       /* ms that a run outlives a silent osbd; 0: for ever */
+	struct list running;    /* struct child.node */
+	struct timer beat;      /* tells the supervisors that osbd is alive */
+	bool muted;             /* no more beats: this process has lost its lease */
+	uint64_t started, reaped; /* counts, for metrics and tests */
+};
+
+/* supervisor NULL: osbd-child beside the running program. */
+int child_host_init(struct child_host *host, struct loop *loop, const char *supervisor,
+		    struct err *err) MUST_CHECK;
+void child_host_finish(struct child_host *host); /* none may be running */
+/* Asks every running child to end (SIGTERM, then SIGKILL). */
+void child_host_cancel_all(struct child_host *host);
+
+struct child {
+	struct call call;
+	/* what came of it, valid in done */
+	struct str out;
+	char err[4096];
+	int exit_code;
+	int signal;
+	struct child_run *run; /* while it runs; private */
+};
+
+/* child->call.done and .data are set by the owner. arena holds out and must outlive it. */
+int child_start(struct child *child, struct child_host *host, struct arena *arena,
+		const struct child_options *options) MUST_CHECK;
+
+/* What a finished run left in its results directory: 0 and exit_code/signal filled; ERR_NOENT
+ * when the run did not come to its end. Used after a restart, before an action is run again. */
+int child_result(const char *results, int *exit_code, int *signal) MUST_CHECK;
+
+#endif
