@@ -42,6 +42,10 @@ void json_write_string(struct buf *buf, struct str text)
 		unsigned char c = (unsigned char)text.p[i];
 		char sign;
 
+		if (c >= 0x20 && c < 0x80 && c != '"' && c != '\\') {
+			i++;
+			continue;
+		}
 		if (c >= 0x80) {
 			len = wide(text.p + i, text.n - i);
 			if (len) {
