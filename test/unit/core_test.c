@@ -86,7 +86,7 @@ static void test_arena(void **state)
 	big = arena_zalloc(&arena, 100000);
 	big[99999] = 1;
 	assert_string_equal(small, "x-7");
-	assert_int_equal((uintptr_t)arena_alloc(&arena, 3) % sizeof(max_align_t), 0);
+	assert_int_equal((uintptr_t)arena_alloc(&arena, 3) % _Alignof(max_align_t), 0);
 	ordered = 0;
 	arena_defer(&arena, note_order, &one);
 	arena_defer(&arena, note_order, &two);
@@ -124,7 +124,7 @@ static void test_list(void **state)
 	list_remove(&a);
 	list_append(&head, &a);
 	list_prepend(&head, &b);
-	list_each (pos, tmp, &head) {
+	list_each(pos, tmp, &head) {
 		n++;
 		list_remove(pos);
 	}
