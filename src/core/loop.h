@@ -18,21 +18,21 @@
 #include <stdint.h>
 #include <uv.h>
 
-#define SEC(n) ((uint64_t)(n) * 1000)
-#define MINUTES(n) SEC((n) * 60)
-#define HOUR(n) MINUTES((n) * 60)
-#define DAY(n) HOUR((n) * 24)
+#define SEC(n) (1000 * (uint64_t)(n))
+#define MINUTES(n) (60 * SEC(n))
+#define HOUR(n) (60 * MINUTES(n))
+#define DAY(n) (24 * HOUR(n))
 
 struct timer;
 
 struct loop {
 	uv_loop_t uv;
 	uv_prepare_t prepare;
-	uv_idle_t idle;       /* active while something is due at once */
-	uv_timer_t alarm;     /* for the earliest timer */
-	struct list soon;     /* struct soon.node */
-	struct list at_end;   /* struct loop_hook.node */
-	struct timer **heap;  /* by due time; owned */
+	uv_idle_t idle;      /* active while something is due at once */
+	uv_timer_t alarm;    /* for the earliest timer */
+	struct list soon;    /* struct soon.node */
+	struct list at_end;  /* struct loop_hook.node */
+	struct timer **heap; /* by due time; owned */
 	size_t n_timers, heap_size;
 	uint64_t now, wall; /* test time only */
 	bool test_time;

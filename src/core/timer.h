@@ -1,9 +1,14 @@
-/* core/timer: one-shot timers on the loop's clock, test time included. */
+/* core/timer: one-shot timers on the loop's clock, test time included. They are kept and
+ * fired by core/loop. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef OSBD_CORE_TIMER_H
 #define OSBD_CORE_TIMER_H
 
-#include "core/loop.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct loop;
 
 struct timer {
 	struct loop *loop;
