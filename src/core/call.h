@@ -38,5 +38,4 @@ void call_end_soon(struct loop *loop, struct call *call, int status);
 /* A call that is not active is left alone. Asking twice is fine. */
 void call_cancel(struct call *call);
 
-
 #endif

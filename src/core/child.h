@@ -33,24 +33,24 @@ struct child_options {
 	const char *const *argv;
 	const char *const *env;
 	const char *cwd;
-	const char *results;   /* directory that exists, or NULL; gets the file `exit` */
+	const char *results; /* directory that exists, or NULL; gets the file `exit` */
 	struct str in;
-	size_t out_max;        /* bytes, 0: 1 MiB */
-	uint64_t deadline;     /* ms, 0: none */
-	uint64_t kill_ms;      /* from SIGTERM to SIGKILL, 0: 5 s */
-	uint64_t max_memory;   /* bytes of address space, 0: no limit of ours */
-	uint64_t max_file;     /* bytes of a file, 0: no limit of ours */
-	uint64_t max_files;    /* open descriptors, 0: 1024 */
+	size_t out_max;      /* bytes, 0: 1 MiB */
+	uint64_t deadline;   /* ms, 0: none */
+	uint64_t kill_ms;    /* from SIGTERM to SIGKILL, 0: 5 s */
+	uint64_t max_memory; /* bytes of address space, 0: no limit of ours */
+	uint64_t max_file;   /* bytes of a file, 0: no limit of ours */
+	uint64_t max_files;  /* open descriptors, 0: 1024 */
 };
 
 /* How children are run; one per process, borrowed by each child until done. */
 struct child_host {
 	struct loop *loop;
-	const char *supervisor; /* absolute path of osbd-child */
-	uint64_t silence;       /* ms that a run outlives a silent osbd; 0: for ever */
-	struct list running;    /* struct child.node */
-	struct timer beat;      /* tells the supervisors that osbd is alive */
-	bool muted;             /* no more beats: this process has lost its lease */
+	const char *supervisor;   /* absolute path of osbd-child */
+	uint64_t silence;         /* ms that a run outlives a silent osbd; 0: for ever */
+	struct list running;      /* struct child.node */
+	struct timer beat;        /* tells the supervisors that osbd is alive */
+	bool muted;               /* no more beats: this process has lost its lease */
 	uint64_t started, reaped; /* counts, for metrics and tests */
 };
 

@@ -15,24 +15,24 @@
 #define MUST_CHECK __attribute__((warn_unused_result))
 #define PRINTF_LIKE(fmt, first) __attribute__((format(printf, fmt, first)))
 
-#define ERR_TABLE(X)                                                            \
-	X(ERR_INVALID, "invalid argument")                                      \
-	X(ERR_SYNTAX, "not well-formed")                                        \
-	X(ERR_TOOBIG, "larger than allowed")                                    \
-	X(ERR_NOENT, "not found")                                               \
-	X(ERR_EXISTS, "already exists")                                         \
-	X(ERR_ACCESS, "permission denied")                                      \
-	X(ERR_BUSY, "busy")                                                     \
-	X(ERR_FULL, "no room left")                                             \
-	X(ERR_CONFLICT, "conflict")                                             \
-	X(ERR_CANCELED, "canceled")                                             \
-	X(ERR_TIMEDOUT, "timed out")                                            \
-	X(ERR_CLOSED, "connection closed")                                      \
-	X(ERR_REFUSED, "connection refused")                                    \
-	X(ERR_IO, "input/output error")                                         \
-	X(ERR_STORE, "store unavailable")                                       \
-	X(ERR_STALE, "no longer the owner")                                     \
-	X(ERR_SEALED, "cannot be opened")                                       \
+#define ERR_TABLE(X)                         \
+	X(ERR_INVALID, "invalid argument")   \
+	X(ERR_SYNTAX, "not well-formed")     \
+	X(ERR_TOOBIG, "larger than allowed") \
+	X(ERR_NOENT, "not found")            \
+	X(ERR_EXISTS, "already exists")      \
+	X(ERR_ACCESS, "permission denied")   \
+	X(ERR_BUSY, "busy")                  \
+	X(ERR_FULL, "no room left")          \
+	X(ERR_CONFLICT, "conflict")          \
+	X(ERR_CANCELED, "canceled")          \
+	X(ERR_TIMEDOUT, "timed out")         \
+	X(ERR_CLOSED, "connection closed")   \
+	X(ERR_REFUSED, "connection refused") \
+	X(ERR_IO, "input/output error")      \
+	X(ERR_STORE, "store unavailable")    \
+	X(ERR_STALE, "no longer the owner")  \
+	X(ERR_SEALED, "cannot be opened")    \
 	X(ERR_UNSUPPORTED, "not supported")
 
 enum err_code {
@@ -57,8 +57,14 @@ struct err {
 /* Sets code and text and returns code, so that `return err_set(…)` reads well. err may be
  * NULL: then only the code is returned. */
 int err_set(struct err *err, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
-int err_vset(struct err *err, int code, const char *fmt, va_list ap);
+int err_vset(struct err *err, int code, const char *fmt, va_list ap) PRINTF_LIKE(3, 0);
 /* Puts "prefix: " in front of the text; returns err->code (ERR_INVALID when err is NULL). */
 int err_wrap(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+#ifdef __clang_analyzer__ /* sees one file at a time: what these return is never 0 */
+#define err_set(err, code, ...) ((void)err_set(err, code, __VA_ARGS__), (code))
+#define err_vset(err, code, fmt, ap) ((void)err_vset(err, code, fmt, ap), (code))
+#define err_wrap(err, ...) ((void)err_wrap(err, __VA_ARGS__), ERR_INVALID)
+#endif
 
 #endif

@@ -39,7 +39,7 @@ static void read_points(void)
 		at = strchr(action, '@');
 		if (at) {
 			*at++ = '\0';
-			points[n_points].at = (unsigned)atoi(at);
+			points[n_points].at = (unsigned)strtoul(at, NULL, 10);
 		}
 		snprintf(points[n_points].name, sizeof(points[0].name), "%s", item);
 		snprintf(points[n_points].action, sizeof(points[0].action), "%s", action);

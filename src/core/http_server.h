@@ -18,10 +18,10 @@
 #include "core/metric.h"
 
 struct http_limits {
-	size_t target;   /* bytes of the request line's target: 414; 0: 8 KiB */
-	size_t headers;  /* bytes of all headers: 431; 0: 32 KiB */
-	size_t n_headers; /* 431; 0: 100 */
-	size_t body;     /* bytes: 413; 0: 1 MiB */
+	size_t target;      /* bytes of the request line's target: 414; 0: 8 KiB */
+	size_t headers;     /* bytes of all headers: 431; 0: 32 KiB */
+	size_t n_headers;   /* 431; 0: 100 */
+	size_t body;        /* bytes: 413; 0: 1 MiB */
 	size_t connections; /* per listener; more wait in the kernel; 0: 10,000 */
 	uint64_t header_ms; /* first byte to end of headers: 408; 0: 10 s */
 	uint64_t body_ms;   /* end of headers to end of body: 408; 0: 60 s */
@@ -44,13 +44,13 @@ struct http_request {
 	struct http_header *headers;
 	size_t n_headers;
 	struct str body;
-	struct str peer;    /* "127.0.0.1" or "unix" */
+	struct str peer; /* "127.0.0.1" or "unix" */
 	void *listener_data;
-	struct log log;     /* a child of the server's, with req= */
-	bool gone;          /* the client is: the answer will not be read */
+	struct log log; /* a child of the server's, with req= */
+	bool gone;      /* the client is: the answer will not be read */
 	/* Runs once when the client goes while the answer is awaited. May be set by the handler. */
 	void (*on_gone)(struct http_request *req);
-	void *data;         /* the handler's */
+	void *data; /* the handler's */
 };
 
 /* The value of the first such header; {NULL, 0} without one. name in lower case. */

@@ -229,7 +229,7 @@ int json_parse(struct arena *arena, struct str text, const struct json_limits *l
 int json_parse_object(struct arena *arena, struct str text, const struct json_limits *limits,
 		      struct json **out, struct err *err)
 {
-	struct json *v;
+	struct json *v = NULL;
 	int rc = json_parse(arena, text, limits, &v, err);
 
 	if (rc)

@@ -2,6 +2,7 @@
 /* Numbers by their decimal text: exact, so that 99.95 and 2^64 are what they say. */
 #include "core/json.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -175,6 +176,7 @@ bool json_number_multiple_of(struct str text, struct str of)
 	if (shift < 0)
 		return false;
 	m = digits_value(&y);
+	assert(m != 0); /* json_number_divides() */
 	for (p = x.first; p < x.end;)
 		rest = (mul_mod(rest, 10, m) + (uint64_t)(next_digit(&p, x.end) - '0')) % m;
 	for (power %= m; shift; shift >>= 1) {

@@ -65,7 +65,8 @@ static inline struct list *list_shift(struct list *list)
 }
 
 /* Safe against removal of the current node. */
-#define list_each(pos, tmp, list) \
-	for ((pos) = (list)->next, (tmp) = (pos)->next; (pos) != (list); (pos) = (tmp), (tmp) = (pos)->next)
+#define list_each(pos, tmp, list)                                        \
+	for ((pos) = (list)->next, (tmp) = (pos)->next; (pos) != (list); \
+	     (pos) = (tmp), (tmp) = (pos)->next)
 
 #endif

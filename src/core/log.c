@@ -107,8 +107,8 @@ static size_t put_escaped(struct buf *out, struct str s, enum log_format format)
 			continue;
 		/* C1 controls, bidirectional marks and line separators rearrange a terminal */
 		if ((c == 0xC2 && (unsigned char)s.p[1] < 0xA0) ||
-		    (c == 0xE2 && (unsigned char)s.p[1] == 0x80 &&
-		     (unsigned char)s.p[2] >= 0x8B && (unsigned char)s.p[2] <= 0xAE) ||
+		    (c == 0xE2 && (unsigned char)s.p[1] == 0x80 && (unsigned char)s.p[2] >= 0x8B &&
+		     (unsigned char)s.p[2] <= 0xAE) ||
 		    (c == 0xE2 && (unsigned char)s.p[1] == 0x81 && (unsigned char)s.p[2] >= 0xA6))
 			break;
 		buf_put(out, s.p, len);

@@ -39,10 +39,10 @@ uint64_t log_sink_lost(const struct log_sink *sink); /* lines dropped so far */
 
 /* The prefix of an object's lines. A zeroed log discards. */
 struct log {
-	struct log_sink *sink;     /* borrowed; NULL discards */
-	const struct log *parent;  /* its fields come first; NULL when none */
-	const char *key[3];        /* static strings; NULL ends */
-	struct str value[3];       /* borrowed from the object */
+	struct log_sink *sink;    /* borrowed; NULL discards */
+	const struct log *parent; /* its fields come first; NULL when none */
+	const char *key[3];       /* static strings; NULL ends */
+	struct str value[3];      /* borrowed from the object */
 };
 
 void log_init(struct log *log, struct log_sink *sink);

@@ -188,7 +188,7 @@ static void on_prepare(uv_prepare_t *prepare)
 	struct loop *loop = prepare->data;
 	struct list *pos, *tmp;
 
-	list_each (pos, tmp, &loop->at_end) {
+	list_each(pos, tmp, &loop->at_end) {
 		struct loop_hook *hook = container_of(pos, struct loop_hook, node);
 
 		hook->end_of_turn(hook);

@@ -13,7 +13,7 @@ void metrics_add(struct metrics *metrics, struct metric *metric)
 {
 	struct list *pos, *tmp, *after = metrics->all.prev;
 
-	list_each (pos, tmp, &metrics->all)
+	list_each(pos, tmp, &metrics->all)
 		if (strcmp(container_of(pos, struct metric, node)->name, metric->name) == 0)
 			after = pos; /* a family stays together */
 	list_prepend(after, &metric->node);
@@ -88,7 +88,7 @@ void metric_render(const struct metrics *metrics, struct buf *out)
 	const char *family = "";
 	struct list *pos, *tmp;
 
-	list_each (pos, tmp, &metrics->all) {
+	list_each(pos, tmp, &metrics->all) {
 		const struct metric *m = container_of(pos, struct metric, node);
 
 		if (strcmp(family, m->name) != 0) {

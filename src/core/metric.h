@@ -24,10 +24,10 @@ struct metrics {
 struct metric {
 	struct list node;
 	enum metric_kind kind;
-	const char *name;   /* static; osbd_ in front, unit and _total behind, as is custom */
-	const char *help;   /* static; one line */
-	const char *labels; /* borrowed: `verb="bind",result="ok"`, already escaped; NULL: none */
-	double value;       /* counter, gauge; a histogram's sum */
+	const char *name;     /* static; osbd_ in front, unit and _total behind, as is custom */
+	const char *help;     /* static; one line */
+	const char *labels;   /* borrowed: `verb="bind",result="ok"`, already escaped; NULL: none */
+	double value;         /* counter, gauge; a histogram's sum */
 	const double *bounds; /* histogram: upper bounds, ascending, without +Inf */
 	size_t n_bounds;      /* at most METRIC_BUCKETS_MAX */
 	uint64_t bucket[METRIC_BUCKETS_MAX + 1];

@@ -175,7 +175,7 @@ static bool with_unit(struct str s, const struct unit *unit, uint64_t *out)
 bool str_to_duration(struct str s, uint64_t *ms)
 {
 	static const struct unit units[] = {
-		{ "ms", 1 },        { "s", 1000 },       { "m", 60 * 1000 },
+		{ "ms", 1 },          { "s", 1000 },         { "m", 60 * 1000 },
 		{ "h", 3600 * 1000 }, { "d", 86400 * 1000 }, { NULL, 0 },
 	};
 
@@ -189,8 +189,8 @@ bool str_to_duration(struct str s, uint64_t *ms)
 bool str_to_size(struct str s, uint64_t *bytes)
 {
 	static const struct unit units[] = {
-		{ "", 1 },          { "k", 1 << 10 }, { "K", 1 << 10 },
-		{ "M", 1 << 20 },   { "G", 1 << 30 }, { NULL, 0 },
+		{ "", 1 },        { "k", 1 << 10 }, { "K", 1 << 10 },
+		{ "M", 1 << 20 }, { "G", 1 << 30 }, { NULL, 0 },
 	};
 
 	return with_unit(s, units, bytes);
