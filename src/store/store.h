@@ -64,8 +64,8 @@ enum store_state {
 };
 
 enum store_op_state {
-	STORE_OP_WAITING = 0,   /* no owner: waits for a slot */
-	STORE_OP_RUNNING = 1,   /* has an owner */
+	STORE_OP_WAITING = 0, /* no owner: waits for a slot */
+	STORE_OP_RUNNING = 1, /* has an owner */
 	STORE_OP_ENDED = 2,
 	STORE_OP_FOLLOWING = 3, /* a delete that waits for the halted create to find its end */
 };
@@ -85,11 +85,11 @@ struct store_instance {
 	struct str service_id, plan_id, organization, space;
 	enum store_state state;
 	bool usable;
-	int64_t rev;            /* grows with every change of the row */
-	int64_t op;             /* seq of the latest op of the instance itself */
-	uint32_t n_bindings;    /* bindings that exist for the backend */
-	uint32_t n_binding_ops; /* of these and others, with an op running or waiting */
-	struct str maintenance; /* version in force, empty: none */
+	int64_t rev;              /* grows with every change of the row */
+	int64_t op;               /* seq of the latest op of the instance itself */
+	uint32_t n_bindings;      /* bindings that exist for the backend */
+	uint32_t n_binding_ops;   /* of these and others, with an op running or waiting */
+	struct str maintenance;   /* version in force, empty: none */
 	struct str dashboard_url; /* empty: none */
 	struct str metadata;      /* JSON object of the response's metadata, empty: none */
 	struct str data;          /* sealed: JSON object {parameters, context, credentials, …} */
@@ -102,9 +102,9 @@ struct store_binding {
 	struct str id;
 	enum store_state state;
 	int64_t rev, op;
-	struct str predecessor;             /* id, empty: none */
-	uint64_t expires_at, renew_before;  /* 0: never */
-	struct str data;                    /* sealed: JSON object {parameters, response, …} */
+	struct str predecessor;            /* id, empty: none */
+	uint64_t expires_at, renew_before; /* 0: never */
+	struct str data;                   /* sealed: JSON object {parameters, response, …} */
 	uint64_t created, changed;
 };
 
@@ -156,19 +156,19 @@ struct store_end {
 };
 
 enum store_begun {
-	BEGUN_STARTED,     /* op is new; op.state says RUNNING (owned) or WAITING */
-	BEGUN_ENDED,       /* op is new and has ended already (at_once, or nothing to be done) */
-	BEGUN_HALTING,     /* op is a new delete, FOLLOWING the create that was told to go back */
+	BEGUN_STARTED,      /* op is new; op.state says RUNNING (owned) or WAITING */
+	BEGUN_ENDED,        /* op is new and has ended already (at_once, or nothing to be done) */
+	BEGUN_HALTING,      /* op is a new delete, FOLLOWING the create that was told to go back */
 	BEGUN_SAME_RUNNING, /* the same was asked before: op is the one that runs */
-	BEGUN_SAME_DONE,   /* provision, bind: it is there, with the same attributes */
-	BEGUN_CONFLICT,    /* it is there, or on the way, with other attributes */
-	BEGUN_CONCURRENCY, /* another operation runs */
-	BEGUN_NOT_FOUND,   /* update, bind: no such instance */
-	BEGUN_GONE,        /* deprovision, unbind: no such object */
+	BEGUN_SAME_DONE,    /* provision, bind: it is there, with the same attributes */
+	BEGUN_CONFLICT,     /* it is there, or on the way, with other attributes */
+	BEGUN_CONCURRENCY,  /* another operation runs */
+	BEGUN_NOT_FOUND,    /* update, bind: no such instance */
+	BEGUN_GONE,         /* deprovision, unbind: no such object */
 	BEGUN_HAS_BINDINGS, /* deprovision: refused */
-	BEGUN_PREDECESSOR, /* bind: the predecessor is not a live binding of the instance */
-	BEGUN_CHANGED,     /* rev is not the row's any more: read again */
-	BEGUN_FULL,        /* no slot, and max_waiting ops wait already: nothing was written */
+	BEGUN_PREDECESSOR,  /* bind: the predecessor is not a live binding of the instance */
+	BEGUN_CHANGED,      /* rev is not the row's any more: read again */
+	BEGUN_FULL,         /* no slot, and max_waiting ops wait already: nothing was written */
 };
 
 /* Begins an operation, or finds out why not. */
@@ -182,7 +182,7 @@ struct store_begin {
 		      * expire, else of the instance. */
 	/* in: what to write (all verbs; attributes are provision's and bind's) */
 	struct str service, service_id, plan_id, organization, space;
-	struct str same;    /* canonical text of the attributes that make two requests the same;
+	struct str same; /* canonical text of the attributes that make two requests the same;
 			     * stored only as a keyed digest */
 	struct str maintenance;
 	struct str predecessor;
@@ -191,9 +191,9 @@ struct store_begin {
 	struct str owner;   /* of the op when a slot is free; empty: it must wait */
 	uint64_t deadline;  /* ms, 0: none */
 	uint32_t max_waiting;
-	bool ignore_bindings; /* deprovision with live bindings is fine */
-	bool while_deleting;  /* unbind that belongs to a deprovision of its instance */
-	bool can_halt;        /* the create that runs may be told to go back */
+	bool ignore_bindings;            /* deprovision with live bindings is fine */
+	bool while_deleting;             /* unbind that belongs to a deprovision of its instance */
+	bool can_halt;                   /* the create that runs may be told to go back */
 	const struct store_end *at_once; /* the verb touches nothing outside the store: begin and
 					  * end in one; NULL: it does */
 	/* out */
@@ -269,15 +269,15 @@ struct store_get {
 	/* out; seq 0: none */
 	struct store_instance instance;
 	struct store_binding binding;
-	struct store_op op;  /* the latest, or the one asked for; of the binding if one is named */
+	struct store_op op; /* the latest, or the one asked for; of the binding if one is named */
 	uint32_t waiting_before; /* op WAITING: how many stand before it */
 };
 
 /* Rows for a person or a timer to look at, oldest first, from a seq on. */
 enum store_list_kind {
-	STORE_LIST_EXPIRED,  /* bindings READY whose time is up */
-	STORE_LIST_ORPHANS,  /* DIRTY objects, and READY ones whose deletion failed */
-	STORE_LIST_BINDINGS, /* of one instance, that exist for the backend */
+	STORE_LIST_EXPIRED,    /* bindings READY whose time is up */
+	STORE_LIST_ORPHANS,    /* DIRTY objects, and READY ones whose deletion failed */
+	STORE_LIST_BINDINGS,   /* of one instance, that exist for the backend */
 	STORE_LIST_UNREADABLE, /* rows that no key opens */
 };
 
@@ -420,9 +420,9 @@ static inline void store_close(struct store *s, void (*closed)(void *data), void
 struct store_facts {
 	const struct store_instance *instance;
 	const struct store_binding *binding;
-	const struct store_op *op;      /* the latest op of the object; NULL or seq 0: none */
-	bool same_object;               /* object's digest equals the request's */
-	bool same_op;                   /* op's digest equals the request's */
+	const struct store_op *op; /* the latest op of the object; NULL or seq 0: none */
+	bool same_object;          /* object's digest equals the request's */
+	bool same_op;              /* op's digest equals the request's */
 	const struct store_binding *predecessor; /* NULL: none asked for or not found */
 	uint64_t now;
 };
