@@ -253,15 +253,17 @@ static bool test_turn(struct loop *loop)
 	return true;
 }
 
+bool loop_turn(struct loop *loop)
+{
+	return loop->test_time ? test_turn(loop) : uv_run(&loop->uv, UV_RUN_ONCE) != 0;
+}
+
 bool loop_run_until(struct loop *loop, const bool *done)
 {
 	loop->stopping = false;
-	while (!loop->stopping && !(done && *done)) {
-		bool more = loop->test_time ? test_turn(loop) : uv_run(&loop->uv, UV_RUN_ONCE) != 0;
-
-		if (!more)
+	while (!loop->stopping && !(done && *done))
+		if (!loop_turn(loop))
 			break;
-	}
 	return !done || *done;
 }
 

@@ -55,6 +55,8 @@ int loop_init(struct loop *loop) MUST_CHECK;
 int loop_init_test(struct loop *loop, uint64_t wall) MUST_CHECK;
 /* Runs until nothing is left, or loop_stop(). */
 void loop_run(struct loop *loop);
+/* One turn; false when nothing is left (tests). */
+bool loop_turn(struct loop *loop);
 /* Runs until *done is true (tests); false when the loop ran out of work before. */
 bool loop_run_until(struct loop *loop, const bool *done);
 void loop_stop(struct loop *loop);
