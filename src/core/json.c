@@ -556,6 +556,7 @@ struct json *json_copy(struct arena *arena, const struct json *v)
 		return NULL;
 	copy = arena_new(arena, struct json);
 	*copy = *v;
+	copy->scalar_ = false;
 	switch (json_type(v)) {
 	case JSON_NULL:
 	case JSON_BOOL:

@@ -7,15 +7,15 @@
  *             neither is 1:30 a number or 2001-12-14 a date.
  *   numbers   become JSON numbers of the same exact value: 0x1F is 31, 1_000 is 1000, .5 is 0.5,
  *             1e3 stays. .inf and .nan are refused.
- *   keys      are strings: other scalars become their text; null gives "". Duplicates are refused
- *             in YAML_CORE. Mappings and lists as keys are refused.
+ *   keys      are strings: other scalars become their text. Duplicates are refused in YAML_CORE.
+ *             Mappings and lists as keys are refused.
  *   aliases   share their anchor's value; what they add when they are expanded is counted against
  *             a budget. An alias inside its own anchor is refused.
  *   merge     `<<: *a` and `<<: [*a, *b]`: explicit keys win, then the first of the list.
- *   tags      !!str, !!int, !!float, !!bool, !!null, !!map, !!seq and "!"; others are refused.
+ *   tags      !!str, !!int, !!float, !!bool, !!null, !!map and !!seq; others are refused.
  *
- * Each scalar keeps its text and whether it was plain, so that a decoder that wants a string
- * gets "1.0" of 1.0.
+ * Each scalar keeps its text and whether it was plain (core/yaml_scalar), so that a decoder that
+ * wants a string gets "1.0" of 1.0.
  *
  * Refused: more than one document, NUL, invalid UTF-8, all of it with `line:column: what`, from
  * 1, in characters. Source: YAML 1.2, yaml.v2 2.4.0 resolve.go. */
@@ -27,13 +27,12 @@
 #include "core/err.h"
 #include "core/json.h"
 #include "core/str.h"
+#include "core/yaml_scalar.h"
 
 #define YAML_BYTES_MAX (1 << 20)
 #define YAML_DEPTH_MAX 128
 #define YAML_ALIASES_MAX 10000 /* values that aliases and merge keys may add */
 #define YAML_ANCHORS_MAX 1000
-
-enum yaml_typing { YAML_CORE, YAML_V2 };
 
 struct yaml_options {
 	enum yaml_typing typing;
@@ -49,15 +48,5 @@ struct yaml_options {
  * the call. An empty document is null. Errors: ERR_TOOBIG for limits, else ERR_SYNTAX. */
 MUST_CHECK int yaml_parse(struct arena *arena, struct str text, const struct yaml_options *options,
 			  struct json **out, struct err *err);
-
-/* What a plain scalar of this text is: the same as in a file. NULL for .inf, .nan and numbers
- * that cannot be had. */
-struct json *yaml_plain(struct arena *arena, struct str text, enum yaml_typing typing);
-
-/* A scalar's text as it was written in the file, quotes and escapes resolved; for JSON values
- * their text. {NULL, 0} for mappings, lists and NULL. */
-struct str yaml_text(const struct json *v);
-/* True for a scalar that stood without quotes in a YAML file. */
-bool yaml_is_plain(const struct json *v);
 
 #endif
