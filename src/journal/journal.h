@@ -1,0 +1,117 @@
+/* journal: operations that nobody loses. Runs rows of the store as ops, slot by slot.
+ *
+ * The intent is committed before the first side effect (journal_begin), each step with its memo
+ * (the op's host), then the result and all it changes in one transaction. What a dead process
+ * left is claimed and resumed by the name of its step. A store that is away is never an
+ * operation's failure: the op keeps its result, waits with back-off and asks nothing new; if its
+ * fence moved meanwhile, the row is left to its new owner.
+ *
+ * Slots: each service has max_running, the process a total. An op without a slot waits in the
+ * store, without an owner; the oldest goes first. Past max_waiting nothing is begun.
+ *
+ * The journal knows no service: whoever uses it makes the ops (struct journal_user) and says what
+ * their ends mean. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef OSBD_JOURNAL_JOURNAL_H
+#define OSBD_JOURNAL_JOURNAL_H
+
+#include "core/metric.h"
+#include "core/op.h"
+#include "store/store.h"
+
+#define JOURNAL_CLAIMS_MAX 5 /* then an op that finishes no step is given up */
+
+struct journal;
+
+/* An operation that runs here. Embed it first in what the steps see. */
+struct journal_op {
+	struct op op; /* first */
+	struct journal *journal;
+	struct store_op row; /* strings in op.arena */
+	struct list node;    /* journal.running */
+	const char *answer;  /* name of the step whose end releases the first answer; NULL: the
+				 * intent's commit does */
+	bool answered;
+	/* private */
+	struct journal_slots *slots;
+	struct store_step step;
+	struct store_op_end end;
+	struct store_release release;
+	struct timer retry;
+	uint64_t pause; /* ms before the next try to reach the store */
+	bool given_up;
+};
+
+/* Whoever knows what the rows mean. */
+struct journal_user {
+	/* An op for the row: zeroed, with op_init() done; name, forth, back, deadline, log set
+	 * (not host, loop, memo and position: the journal does those), strings that outlive the
+	 * call copied. NULL and err: there is no such service, plan or verb here; the op then ends
+	 * as failed. */
+	struct journal_op *(*make)(void *data, const struct store_claimed *row, struct err *err);
+	/* The op has ended (op.failed, op.err): how its object changes. Strings in op.arena. The
+	 * journal fills op, fence, result, left_over and a description of the failure. */
+	void (*result)(struct journal_op *op, struct store_end *end);
+	void (*free)(struct journal_op *op); /* calls op_finish() */
+};
+
+struct journal_options {
+	struct loop *loop;
+	struct store *store;
+	const struct log *log;
+	struct metrics *metrics; /* may be NULL */
+	const struct journal_user *user;
+	void *data;                     /* the user's */
+	uint32_t max_running;           /* in all; 0: 64 */
+	uint32_t max_waiting;           /* 0: 1000 */
+	uint64_t keep_ended, keep_gone; /* ms; retention */
+};
+
+struct journal *journal_create(const struct journal_options *options);
+/* No op may be running: drain first. */
+void journal_destroy(struct journal *journal);
+/* A service whose ops may run here; again with another max: changes it. */
+void journal_service(struct journal *journal, struct str name, uint32_t max_running);
+/* Begins to claim and to keep house (retention, re-sealing). */
+void journal_start(struct journal *journal);
+/* Ends all activity: claims nothing new, lets each running step end for at most ms, then cancels
+ * it; every op goes back to the store without an end. drained runs once, from the loop. */
+void journal_drain(struct journal *journal, uint64_t ms, void (*drained)(void *data), void *data);
+
+uint32_t journal_running(const struct journal *journal);
+
+/* store_begin with the journal's part: slots, owner, max_waiting, and the op begins to run. All
+ * in-fields of begin but owner and max_waiting are the caller's. status and begin.result as the
+ * store says. */
+struct journal_begin {
+	struct call call;
+	struct store_begin begin;
+	struct journal_slots *slots; /* private */
+	struct journal *journal;
+};
+
+void journal_begin(struct journal *journal, struct journal_begin *begin);
+
+/* Waits until an op has answered or ended. status 0: so it is; ERR_TIMEDOUT: not within. An op
+ * that this process does not run and that nobody tells of is waited for until then. */
+struct journal_wait {
+	struct call call;
+	int64_t op;      /* seq */
+	bool for_end;    /* false: the answer is enough */
+	uint64_t within; /* ms */
+	/* out */
+	bool ended;
+	/* private */
+	struct list node;
+	struct timer timer;
+	struct journal *journal;
+};
+
+void journal_wait(struct journal *journal, struct journal_wait *wait);
+
+/* The running op of that row; NULL when it does not run here. */
+struct journal_op *journal_find(const struct journal *journal, int64_t seq);
+/* Tells a running create to go back (the row says so already). */
+void journal_halt(struct journal *journal, int64_t seq);
+
+#endif

@@ -1,0 +1,175 @@
+/* osb/backend: what a backend is made of. The one header its author reads.
+ *
+ * A backend makes service instances and credentials. It is data: a struct backend_type with a
+ * table of steps for each verb (core/op.h says how steps wait, are resumed and go back). One
+ * struct backend is opened for each service of the configuration.
+ *
+ *	static const struct op_step provision_steps[] = { … };
+ *	const struct backend_type backend_demo = {
+ *		.name = "demo",
+ *		.open = demo_open,
+ *		.verb = { [STORE_PROVISION] = { .steps = provision_steps }, … },
+ *	};
+ *
+ * A step finds all it needs in struct osb_op, and leaves its results with the osb_set_* functions:
+ * they go into the memo under the key "osb", so they survive a crash with the step that made
+ * them. Everything else in the memo is the backend's own.
+ *
+ * A create that fails or is halted goes the way back with the steps of its opposite verb:
+ * provision with deprovision's, bind with unbind's, in the same struct. These must accept every
+ * half-made state. So the op structs of the two are one type, of the larger size.
+ *
+ * last_operation, idempotency, concurrency, schemas, expiry: none of it is the backend's. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef OSBD_OSB_BACKEND_H
+#define OSBD_OSB_BACKEND_H
+
+#include "core/child.h"
+#include "core/conf.h"
+#include "journal/journal.h"
+#include "osb/config.h"
+
+struct backend;
+struct schema;
+struct offering;
+
+/* A plan as it is offered. All in the generation's arena. */
+struct plan {
+	const struct offering *offering;
+	const struct config_plan *config; /* NULL: the backend made the plan */
+	struct str id, name, description;
+	bool free, bindable, plan_updateable, binding_rotatable;
+	const struct json *metadata;                 /* NULL: none */
+	const struct json *schemas;                  /* as in the catalog; NULL: none */
+	const struct schema *create, *update, *bind; /* compiled; NULL: anything goes */
+	uint64_t maximum_polling_duration;           /* ms; 0: none */
+	struct str maintenance;                      /* version; empty: none */
+	struct str maintenance_description;          /* empty: none */
+	uint64_t binding_lifetime, renew_before;     /* ms; 0: bindings do not expire */
+	enum config_async async;  /* how its operations run; UNSET: as the verb says */
+	const struct json *extra; /* further members of the plan in the catalog; NULL: none */
+	void *data;               /* the backend's */
+};
+
+/* A service as it is offered. */
+struct offering {
+	const struct config_service *config;
+	struct backend *backend;
+	struct str id, name, description;
+	const struct json *tags; /* array of strings; NULL: none */
+	unsigned requires;       /* config_requires bits */
+	bool bindable, plan_updateable;
+	bool instances_retrievable, bindings_retrievable, allow_context_updates;
+	const struct json *metadata; /* NULL: none */
+	struct plan *plans;
+	size_t n_plans;
+};
+
+/* What every backend works with. */
+struct backend_env {
+	struct loop *loop;
+	struct child_host *children;
+	const struct config *config;
+	struct metrics *metrics;
+	const char *run_dir; /* absolute, 0700, there: for directories of runs */
+};
+
+struct backend {
+	const struct backend_type *type;
+	const struct backend_env *env;
+	struct log log;
+};
+
+/* An operation as its steps see it. A verb's own struct embeds it first. */
+struct osb_op {
+	struct journal_op job; /* first; job.op is the flow: log, arena, memo */
+	enum store_verb verb;  /* the operation's, also on its way back */
+	struct backend *backend;
+	const struct offering *offering;
+	const struct plan *plan;            /* update: the new one */
+	const struct plan *plan_before;     /* update: the old one; else plan */
+	struct str id;                      /* the operation's, [a-z0-9-] */
+	struct str instance_id, binding_id; /* opaque bytes of the platform: hash before use */
+	struct str organization, space;     /* guids */
+	/* objects, never NULL unless it is said */
+	const struct json
+		*parameters; /* provision, bind: as asked; update: what is asked to change;
+					* deprovision, unbind: what the object has */
+	const struct json *instance_parameters; /* in force; update: with the changes */
+	const struct json *context;
+	const struct json *previous_values; /* update; else empty */
+	const struct json *bind_resource;   /* bind; app_guid is in it; else empty */
+	const struct json *identity; /* {"platform": …, "value": {…}}; empty: none was sent */
+	const struct json *instance_private; /* what osb_set_private() left with the instance */
+	const struct json *binding_private;  /* the same for the binding */
+	const struct json *credentials;      /* unbind: of the binding; NULL: none */
+	struct str predecessor; /* bind: the binding that this one replaces; empty: none */
+	const struct json *predecessor_response; /* its bind response; NULL: none */
+	bool by_platform;                        /* false: osbd's own, an expiry */
+};
+
+struct backend_verb {
+	const struct op_step *steps; /* NULL: not supported */
+	size_t size;                 /* of its struct; 0: struct osb_op */
+	const char *answer;          /* see struct journal_op */
+	bool no_halt; /* create verbs: cannot go back while it runs; DELETE gets ConcurrencyError */
+	bool pure;    /* its steps start no call and touch nothing outside the store */
+	bool quick; /* may be waited for: allowed without accepts_incomplete. false: AsyncRequired,
+		       * unless the plan says otherwise */
+	bool only_sync; /* never answers 202 of its own choice */
+};
+
+struct backend_type {
+	const char *name;     /* as `backend:` in the configuration */
+	const char *doc;      /* a line for help texts */
+	uint32_t max_running; /* default slots per node */
+	/* rows of `config:` of a service and of a plan, for the reference; NULL: none */
+	const struct conf_key *service_rows, *plan_rows;
+	/* Reads offering->config->config and each plan's, and completes offering: what is absent
+	 * there (name, id, description, plans…) may be the backend's to say. All errors into
+	 * errors. Memory that is not in arena goes with close. 0, or ERR_INVALID. */
+	int (*open)(const struct backend_env *env, struct offering *offering, struct arena *arena,
+		    struct backend **out, struct conf_errors *errors);
+	void (*close)(struct backend *backend); /* no op of it runs any more */
+	/* A last look at a request before anything is written; NULL: none. parameters as in
+	 * osb_op. ERR_INVALID and a text for the user: 400. */
+	int (*check)(struct backend *backend, enum store_verb verb, const struct plan *plan,
+		     const struct json *parameters, struct err *err);
+	struct backend_verb verb[STORE_VERBS]; /* EXPIRE runs UNBIND's */
+	/* When a verb differs from plan to plan; NULL: the table. */
+	const struct backend_verb *(*verb_of)(struct backend *backend, const struct plan *plan,
+					      enum store_verb verb);
+	void (*finish_op)(struct osb_op *op); /* frees what the steps hold; NULL: nothing */
+};
+
+static inline struct osb_op *osb_op_of(struct op *op)
+{
+	return container_of(container_of(op, struct journal_op, op), struct osb_op, job);
+}
+
+/* -- results, for steps -------------------------------------------------------------------- */
+
+void osb_set_dashboard_url(struct osb_op *op, struct str url);
+/* {"labels": {…}, "attributes": {…}} of an instance. */
+void osb_set_metadata(struct osb_op *op, const struct json *metadata);
+/* The credentials of a binding. */
+void osb_set_credentials(struct osb_op *op, const struct json *credentials);
+/* Another member of the bind response: syslog_drain_url, route_service_url, volume_mounts,
+ * endpoints. */
+void osb_set_bind_field(struct osb_op *op, const char *key, const struct json *value);
+/* What the backend wants to find again with the object (sealed); replaces what was there. */
+void osb_set_private(struct osb_op *op, const struct json *object);
+/* What last_operation says while the operation is in progress, or after it succeeded. */
+void osb_set_description(struct osb_op *op, struct str text);
+/* The way to fail with an answer of its own. code: one CamelCase word, such as "Quota"; http:
+ * 400 for what the user can mend, 500, 502…; flags: STORE_UNUSABLE, STORE_NOT_REPEATABLE. Returns
+ * OP_FAIL. Plain op_fail() answers 500. */
+enum op_verdict osb_fail(struct osb_op *op, int http, const char *code, unsigned flags,
+			 const char *fmt, ...) PRINTF_LIKE(5, 6);
+
+/* -- the backends there are ----------------------------------------------------------------- */
+
+/* NULL-terminated; defined in main's list. */
+const struct backend_type *backend_find(const struct backend_type *const *types, struct str name);
+
+#endif
