@@ -90,6 +90,11 @@ int op_resume(struct op *op, struct str step, bool back, struct str memo, uint64
 			return err_wrap(err, "memo");
 		op->committed = mem_strndup(memo.p, memo.n);
 	}
+	if (back) {
+		struct str why = json_str(json_get(op->memo, OP_WHY));
+
+		err_set(&op->err, ERR_CANCELED, "%.*s", STR_ARG(why.n ? why : STR("halted")));
+	}
 	return 0;
 }
 
@@ -175,6 +180,7 @@ static void go_back(struct op *op)
 	op->backwards = true;
 	op->failed = true;
 	log_info(&op->log, "going back: %s", op->err.text);
+	json_set_cstr(&op->arena, op->memo, OP_WHY, op->err.text); /* a restart must know it too */
 	to_step(op, op->back);
 }
 

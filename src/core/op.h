@@ -46,6 +46,8 @@
 #include "core/log.h"
 #include "core/timer.h"
 
+#define OP_WHY "why" /* the memo's member that keeps the first failure on the way back */
+
 enum op_verdict { OP_WAIT = 1, OP_NEXT, OP_AGAIN, OP_FAIL };
 
 struct op;

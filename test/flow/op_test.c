@@ -229,12 +229,14 @@ static void test_way_back_fails(void **state)
 	(void)state;
 	world_init(&w);
 	strcpy(w.row_step, "delete");
+	strcpy(w.row_memo, "{\"why\":\"deploy: HTTP 401\"}");
 	w.row_back = true;
 	w.fail_at = 1;
 	flow_start(&f, &w, 0);
 	flow_end(&f);
 	assert_true(f.op.failed && f.op.left_over);
 	assert_string_equal(f.op.back_err.text, "delete: director: input/output error");
+	assert_string_equal(f.op.err.text, "deploy: HTTP 401"); /* from before the restart */
 	world_finish(&w, &f);
 }
 

@@ -1,0 +1,862 @@
+/* The happy path: journal_begin() takes a slot and asks the store to begin; when that is durable
+ * the user makes the op, and its steps run. Each commit of the op is a store_step, its end a
+ * store_op_end; then the slot goes to the oldest op that waits.
+ *
+ * Failure modes:
+ *   no slot                 the row has no owner; a slot that becomes free claims it
+ *   the store is away       commit and end are asked again, 1 s, 2 s … 30 s later; the op
+ *                           stands still meanwhile and its slot stays taken
+ *   the fence moved         the op is dropped: cancelled here, and nothing of it is written
+ *   nobody can make the op  it ends as failed, and says why
+ *   success after a halt    the store refuses the end; the op goes the way back
+ *   killed                  the row is claimed by the next process and resumed by its step;
+ *                           a row that was claimed JOURNAL_CLAIMS_MAX times without ending a
+ *                           step is given up
+ *   drain                   ops are parked and released; they wait in the store */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "journal/journal.h"
+
+#include "core/digest.h"
+#include "core/failpoint.h"
+
+#include <assert.h>
+#include <inttypes.h>
+
+#define PAUSE_MIN SEC(1)
+#define PAUSE_MAX SEC(30)
+#define HOUSE_EVERY MINUTES(1)
+#define HOUSE_ROWS 500 /* at most, in one turn */
+#define CLAIM_MAX 64   /* ops in one claim */
+
+struct journal_slots {
+	struct list node; /* journal.services */
+	struct str service;
+	uint32_t max, running;
+	bool waiting; /* rows may wait in the store */
+};
+
+struct journal {
+	struct journal_options options;
+	struct loop *loop;
+	struct store *store;
+	struct log log;
+	char owner[17];
+	struct list services; /* struct journal_slots.node */
+	struct list running;  /* struct journal_op.node */
+	struct list waits;    /* struct journal_wait.node */
+	uint32_t n_running;
+	bool started, draining, drained;
+	void (*on_drained)(void *data);
+	void *drained_data;
+	struct timer drain_timer;
+	struct soon drained_soon;
+	struct {
+		struct store_claim call;
+		struct arena arena;
+		struct timer retry;
+		bool asked; /* while one is under way: another is due */
+	} claim;
+	struct {
+		struct timer timer;
+		struct store_purge purge;
+		struct store_reseal reseal;
+		bool resealed;
+	} house;
+	struct metric running_gauge, ended[STORE_VERBS][2], resumed, store_pauses;
+	char ended_labels[STORE_VERBS][2][48];
+};
+
+static void look_for_work(struct journal *journal);
+static void check_drained(struct journal *journal);
+static void park_all(struct journal *journal, bool hurry);
+
+/* -- slots -------------------------------------------------------------------------------- */
+
+static struct journal_slots *slots_of(struct journal *journal, struct str service)
+{
+	struct list *pos, *tmp;
+
+	list_each(pos, tmp, &journal->services) {
+		struct journal_slots *slots = container_of(pos, struct journal_slots, node);
+
+		if (str_eq(slots->service, service))
+			return slots;
+	}
+	return NULL;
+}
+
+void journal_service(struct journal *journal, struct str name, uint32_t max_running)
+{
+	struct journal_slots *slots = slots_of(journal, name);
+
+	if (!slots) {
+		slots = mem_zalloc(sizeof(*slots));
+		slots->service = str_make(mem_strndup(name.p, name.n), name.n);
+		slots->waiting = true;
+		list_append(&journal->services, &slots->node);
+	}
+	slots->max = max_running;
+}
+
+static uint32_t slots_free(const struct journal *journal, const struct journal_slots *slots)
+{
+	uint32_t all = journal->options.max_running - journal->n_running;
+	uint32_t own = slots->max > slots->running ? slots->max - slots->running : 0;
+
+	if (journal->n_running >= journal->options.max_running)
+		return 0;
+	return own < all ? own : all;
+}
+
+static void take_slot(struct journal *journal, struct journal_slots *slots)
+{
+	slots->running++;
+	journal->n_running++;
+}
+
+static void give_slot(struct journal *journal, struct journal_slots *slots)
+{
+	assert(slots->running > 0 && journal->n_running > 0);
+	slots->running--;
+	journal->n_running--;
+}
+
+/* -- waiting for an op -------------------------------------------------------------------- */
+
+static void tell_waits(struct journal *journal, int64_t seq, bool ended)
+{
+	struct list *pos, *tmp;
+
+	list_each(pos, tmp, &journal->waits) {
+		struct journal_wait *wait = container_of(pos, struct journal_wait, node);
+
+		if (wait->op != seq || (wait->for_end && !ended) || !list_linked(&wait->node))
+			continue;
+		list_remove(&wait->node);
+		timer_stop(&wait->timer);
+		wait->ended = ended;
+		call_end_soon(journal->loop, &wait->call, 0);
+	}
+}
+
+static void stop_waiting(struct journal_wait *wait, int status)
+{
+	list_remove(&wait->node);
+	timer_stop(&wait->timer);
+	call_end_soon(wait->journal->loop, &wait->call, status);
+}
+
+static void on_wait_timer(struct timer *timer)
+{
+	stop_waiting(container_of(timer, struct journal_wait, timer), ERR_TIMEDOUT);
+}
+
+static void cancel_wait(struct call *call)
+{
+	stop_waiting(container_of(call, struct journal_wait, call), ERR_CANCELED);
+}
+
+void journal_wait(struct journal *journal, struct journal_wait *wait)
+{
+	struct journal_op *op = journal_find(journal, wait->op);
+
+	wait->journal = journal;
+	wait->ended = false;
+	call_begin(&wait->call, cancel_wait);
+	if (op && op->answered && !wait->for_end) {
+		call_end_soon(journal->loop, &wait->call, 0);
+		return;
+	}
+	list_append(&journal->waits, &wait->node);
+	timer_start(&wait->timer, journal->loop, wait->within, on_wait_timer);
+}
+
+/* -- the op's host: commits --------------------------------------------------------------- */
+
+static struct journal_op *job_of(struct op *op)
+{
+	return container_of(op, struct journal_op, op);
+}
+
+static void free_op(struct journal_op *job)
+{
+	struct journal *journal = job->journal;
+
+	list_remove(&job->node);
+	give_slot(journal, job->slots);
+	timer_stop(&job->retry);
+	journal->options.user->free(job);
+	look_for_work(journal);
+	check_drained(journal);
+}
+
+static void pause_store(struct journal_op *job, void (*again)(struct timer *timer))
+{
+	struct journal *journal = job->journal;
+
+	job->pause = job->pause ? job->pause * 2 : PAUSE_MIN;
+	if (job->pause > PAUSE_MAX)
+		job->pause = PAUSE_MAX;
+	log_warn(&job->op.log, "the store is away, trying again in %" PRIu64 " s",
+		 job->pause / 1000);
+	metric_inc(&journal->store_pauses, 1);
+	timer_start(&job->retry, journal->loop, job->pause, again);
+}
+
+static void answer_if_due(struct journal_op *job, const struct op_step *before)
+{
+	if (job->answered || !job->answer || job->op.backwards)
+		return;
+	if (!before || strcmp(before->name, job->answer) != 0)
+		return;
+	job->answered = true;
+	tell_waits(job->journal, job->row.seq, false);
+}
+
+static void send_step(struct timer *timer)
+{
+	struct journal_op *job = container_of(timer, struct journal_op, retry);
+
+	store_step(job->journal->store, &job->step);
+}
+
+static void step_stored(struct call *call, int status)
+{
+	struct journal_op *job = call->data;
+	struct op *op = &job->op;
+
+	if (status == ERR_STALE) {
+		log_warn(&op->log, "another process has this operation now; leaving it");
+		op_drop(op);
+		return;
+	}
+	if (status < 0 && op->parking && op->hurried) { /* no time left to wait for the store */
+		op_drop(op);
+		return;
+	}
+	if (status < 0) {
+		pause_store(job, send_step);
+		return;
+	}
+	job->pause = 0;
+	if (job->step.new_step && !op->backwards)
+		answer_if_due(job, op->step - 1);
+	op_committed(op, job->step.halted);
+}
+
+static void commit_op(struct op *op, bool new_step)
+{
+	struct journal_op *job = job_of(op);
+
+	job->step = (struct store_step){
+		.call = { .done = step_stored, .data = job },
+		.op = job->row.seq,
+		.fence = job->row.fence,
+		.step = str_of(op->step->name),
+		.back = op->backwards,
+		.memo = op_memo_text(op),
+		.new_step = new_step,
+	};
+	if (op->progress[0])
+		job->step.description = str_of(op->progress);
+	store_step(job->journal->store, &job->step);
+}
+
+/* -- the op's host: ends ------------------------------------------------------------------ */
+
+static void released(struct call *call, int status)
+{
+	struct journal_op *job = call->data;
+
+	if (status < 0 && status != ERR_STALE)
+		log_warn(&job->op.log,
+			 "could not be given back (%s): it is resumed later all the same",
+			 err_str(status));
+	job->slots->waiting = true;
+	free_op(job);
+}
+
+static void send_end(struct timer *timer)
+{
+	struct journal_op *job = container_of(timer, struct journal_op, retry);
+
+	if (job->journal->draining && job->pause) { /* no time left to wait for the store */
+		free_op(job);
+		return;
+	}
+	store_end(job->journal->store, &job->end);
+}
+
+static void tell_follower(struct journal *journal, const struct store_op *follower)
+{
+	struct journal_slots *slots;
+
+	if (!follower->seq)
+		return;
+	if (follower->state == STORE_OP_ENDED) {
+		tell_waits(journal, follower->seq, true);
+		return;
+	}
+	slots = slots_of(journal, follower->service);
+	if (slots)
+		slots->waiting = true;
+}
+
+static void end_stored(struct call *call, int status)
+{
+	struct journal_op *job = call->data;
+	struct journal *journal = job->journal;
+	bool failed = job->end.end.result != STORE_SUCCEEDED;
+
+	if (status < 0 && status != ERR_STALE && status != ERR_SEALED) {
+		pause_store(job, send_end);
+		return;
+	}
+	job->pause = 0;
+	if (status == 0 && job->end.halted) {
+		op_back(&job->op);
+		return;
+	}
+	if (status == ERR_STALE) {
+		log_warn(&job->op.log, "another process has ended this operation");
+	} else if (status == ERR_SEALED) {
+		log_error(&job->op.log, "the object's row cannot be opened by any key; the end "
+					"could not be written");
+	} else {
+		log_info(&job->op.log, "%s: %.*s", failed ? "failed" : "succeeded",
+			 STR_ARG(job->end.end.description));
+		metric_inc(&journal->ended[job->row.verb][failed], 1);
+	}
+	failpoint("%s.ended", job->op.name);
+	tell_waits(journal, job->row.seq, true);
+	tell_follower(journal, &job->end.follower);
+	free_op(job);
+}
+
+/* "provision: deploy: director: HTTP 401", and what the way back has to add. */
+static struct str failure_text(struct journal_op *job)
+{
+	struct op *op = &job->op;
+
+	if (op->left_over && op->back_err.code)
+		return str_of(arena_printf(&op->arena, "%s: %s; and cleaning up: %s", op->name,
+					   op->err.text, op->back_err.text));
+	return str_of(arena_printf(&op->arena, "%s: %s", op->name, op->err.text));
+}
+
+static void write_end(struct journal_op *job)
+{
+	struct store_end *end = &job->end.end;
+	struct op *op = &job->op;
+
+	memset(&job->end, 0, sizeof(job->end));
+	job->end.call.done = end_stored;
+	job->end.call.data = job;
+	job->end.arena = &op->arena;
+	if (!job->given_up)
+		job->journal->options.user->result(job, end);
+	end->op = job->row.seq;
+	end->fence = job->row.fence;
+	end->result = op->failed ? STORE_FAILED_RESULT : STORE_SUCCEEDED;
+	end->left_over = op->left_over;
+	if (op->left_over)
+		end->flags |= STORE_LEFT_OVER;
+	if (op->failed && !end->description.n)
+		end->description = failure_text(job);
+	store_end(job->journal->store, &job->end);
+}
+
+static void op_over(struct op *op)
+{
+	struct journal_op *job = job_of(op);
+
+	if (op->state == OP_ENDED) {
+		write_end(job);
+		return;
+	}
+	log_info(&op->log, "%s: stopped before \"%s\"; it is resumed later", op->name,
+		 op->step->name);
+	job->release = (struct store_release){
+		.call = { .done = released, .data = job },
+		.op = job->row.seq,
+		.fence = job->row.fence,
+	};
+	store_release(job->journal->store, &job->release);
+}
+
+static const struct op_host journal_host = { commit_op, op_over };
+
+/* -- running a row ------------------------------------------------------------------------ */
+
+static uint64_t passed(struct journal *journal, uint64_t since)
+{
+	uint64_t now = loop_wall(journal->loop);
+
+	return since && now > since ? now - since : 0; /* a clock that was set back: nothing */
+}
+
+static void keep_row(struct journal_op *job, const struct store_op *row)
+{
+	struct arena *arena = &job->op.arena;
+
+	job->row = *row;
+	job->row.service = arena_str(arena, row->service);
+	job->row.plan_id = arena_str(arena, row->plan_id);
+	job->row.step = arena_str(arena, row->step);
+	job->row.owner = arena_str(arena, row->owner);
+	job->row.memo = job->row.request = job->row.error = job->row.description = STR("");
+}
+
+/* What stands in for an op that nobody can make, so that its row can end. */
+static struct journal_op *make_nobody(struct journal *journal, const struct store_op *row)
+{
+	struct journal_op *job = mem_zalloc(sizeof(*job));
+
+	op_init(&job->op);
+	log_child(&job->op.log, &journal->log);
+	job->op.name = store_verb_name(row->verb);
+	job->given_up = true;
+	return job;
+}
+
+static void give_up(struct journal_op *job, const struct err *why)
+{
+	op_fail(&job->op, ERR_INVALID, "%s", why->text);
+	log_error(&job->op.log, "%s: %s", job->op.name, why->text);
+	job->op.failed = true;
+	job->op.left_over = true;
+	job->op.state = OP_ENDED;
+	job->given_up = true;
+	write_end(job);
+}
+
+/* The slot is taken already. */
+static void run_row(struct journal *journal, struct journal_slots *slots,
+		    const struct store_claimed *row)
+{
+	struct journal_op *job;
+	struct err err = { 0 };
+	bool nobody = false;
+
+	job = journal->options.user->make(journal->options.data, row, &err);
+	if (!job) {
+		job = make_nobody(journal, &row->op);
+		nobody = true;
+	}
+	job->journal = journal;
+	job->slots = slots;
+	job->op.loop = journal->loop;
+	job->op.host = &journal_host;
+	keep_row(job, &row->op);
+	list_append(&journal->running, &job->node);
+	if (!nobody && row->op.claims > JOURNAL_CLAIMS_MAX) {
+		err_set(&err, ERR_INVALID, "given up: %u attempts did not get beyond \"%.*s\"",
+			row->op.claims - 1, STR_ARG(row->op.step));
+		nobody = true;
+	}
+	if (!nobody && op_resume(&job->op, row->op.step, row->op.back, row->op.memo,
+				 passed(journal, row->op.began),
+				 passed(journal, row->op.step_began), &err) < 0)
+		nobody = true;
+	if (nobody) {
+		give_up(job, &err);
+		return;
+	}
+	if (row->op.step.n || row->op.claims > 1) {
+		log_info(&job->op.log, "%s: resumed at \"%s\"%s", job->op.name, job->op.step->name,
+			 row->op.back ? ", going back" : "");
+		metric_inc(&journal->resumed, 1);
+	}
+	if (!job->answer)
+		job->answered = true;
+	if (row->op.halted)
+		op_halt(&job->op);
+	op_start(&job->op);
+}
+
+struct journal_op *journal_find(const struct journal *journal, int64_t seq)
+{
+	struct list *pos, *tmp;
+
+	list_each(pos, tmp, &journal->running) {
+		struct journal_op *job = container_of(pos, struct journal_op, node);
+
+		if (job->row.seq == seq)
+			return job;
+	}
+	return NULL;
+}
+
+void journal_halt(struct journal *journal, int64_t seq)
+{
+	struct journal_op *job = journal_find(journal, seq);
+
+	if (job)
+		op_halt(&job->op);
+}
+
+/* -- begin -------------------------------------------------------------------------------- */
+
+static void begun(struct call *call, int status)
+{
+	struct journal_begin *begin = call->data;
+	struct journal *journal = begin->journal;
+	struct journal_slots *slots = begin->slots;
+	const struct store_begin *b = &begin->begin;
+	bool owned = status == 0 && b->result == BEGUN_STARTED && b->op.state == STORE_OP_RUNNING;
+
+	failpoint("%s.begun", store_verb_name(b->verb));
+	if (slots && !owned)
+		give_slot(journal, slots);
+	if (status == 0 && b->result == BEGUN_STARTED && !owned) {
+		slots = slots_of(journal, b->service);
+		if (slots)
+			slots->waiting = true;
+	}
+	if (status == 0 && b->result == BEGUN_HALTING) {
+		/* one that waits for a slot has nothing to undo, but its steps say so */
+		journal_halt(journal, b->halted.seq);
+	}
+	if (owned) {
+		struct store_claimed row = {
+			.op = b->op,
+			.instance = b->instance,
+			.binding = b->binding,
+		};
+
+		run_row(journal, slots, &row);
+	}
+	call_end(&begin->call, status);
+	if (!owned)
+		look_for_work(journal);
+}
+
+void journal_begin(struct journal *journal, struct journal_begin *begin)
+{
+	struct journal_slots *slots = slots_of(journal, begin->begin.service);
+
+	begin->journal = journal;
+	begin->slots = NULL;
+	begin->begin.owner = STR("");
+	begin->begin.max_waiting = journal->options.max_waiting;
+	begin->begin.call.done = begun;
+	begin->begin.call.data = begin;
+	call_begin(&begin->call, NULL);
+	if (slots && !slots->waiting && !journal->draining && !begin->begin.at_once &&
+	    slots_free(journal, slots)) {
+		take_slot(journal, slots);
+		begin->slots = slots;
+		begin->begin.owner = str_of(journal->owner);
+	}
+	store_begin(journal->store, &begin->begin);
+}
+
+/* -- claim -------------------------------------------------------------------------------- */
+
+static void on_claim_retry(struct timer *timer)
+{
+	look_for_work(container_of(timer, struct journal, claim.retry));
+}
+
+static void claimed(struct call *call, int status)
+{
+	struct journal *journal = call->data;
+	struct store_claim *claim = &journal->claim.call;
+	struct list *pos, *tmp;
+	bool sealed = false;
+	size_t i;
+
+	if (status < 0) {
+		arena_finish(&journal->claim.arena);
+		if (!journal->draining)
+			timer_start(&journal->claim.retry, journal->loop, PAUSE_MIN,
+				    on_claim_retry);
+		check_drained(journal);
+		return;
+	}
+	if (claim->waiting == 0)
+		list_each(pos, tmp, &journal->services)
+			container_of(pos, struct journal_slots, node)->waiting = false;
+	for (i = 0; i < claim->n_ops; i++) {
+		struct store_claimed *row = &claim->ops[i];
+		struct journal_slots *slots = slots_of(journal, row->op.service);
+
+		if (row->status < 0) {
+			log_error(&journal->log,
+				  "operation %s cannot be opened by any key; it waits", row->op.id);
+			sealed = true;
+			continue;
+		}
+		assert(slots); /* it was in wants */
+		take_slot(journal, slots);
+		run_row(journal, slots, row);
+	}
+	if (journal->draining)
+		park_all(journal, true);
+	else if (sealed) /* do not ask for the same rows at once again */
+		timer_start(&journal->claim.retry, journal->loop, MINUTES(1), on_claim_retry);
+	arena_finish(&journal->claim.arena);
+	if (journal->claim.asked && !sealed) {
+		journal->claim.asked = false;
+		look_for_work(journal);
+	}
+	check_drained(journal);
+}
+
+/* Claims what waits, if there is a slot for it. */
+static void look_for_work(struct journal *journal)
+{
+	struct store_claim *claim = &journal->claim.call;
+	struct store_claim_want *wants;
+	struct list *pos, *tmp;
+	size_t n = 0;
+
+	if (!journal->started || journal->draining || timer_running(&journal->claim.retry))
+		return;
+	if (claim->call.active) {
+		journal->claim.asked = true;
+		return;
+	}
+	list_each(pos, tmp, &journal->services)
+		n++;
+	wants = arena_alloc(&journal->claim.arena, (n + 1) * sizeof(*wants));
+	n = 0;
+	list_each(pos, tmp, &journal->services) {
+		struct journal_slots *slots = container_of(pos, struct journal_slots, node);
+		uint32_t room = slots->waiting ? slots_free(journal, slots) : 0;
+
+		if (room)
+			wants[n++] = (struct store_claim_want){ slots->service, room };
+	}
+	if (n == 0) {
+		arena_finish(&journal->claim.arena);
+		return;
+	}
+	*claim = (struct store_claim){
+		.call = { .done = claimed, .data = journal },
+		.arena = &journal->claim.arena,
+		.owner = str_of(journal->owner),
+		.wants = wants,
+		.n_wants = n,
+		.max = journal->options.max_running - journal->n_running,
+	};
+	if (claim->max > CLAIM_MAX)
+		claim->max = CLAIM_MAX;
+	store_claim(journal->store, claim);
+}
+
+/* -- housekeeping ------------------------------------------------------------------------- */
+
+static void on_house(struct timer *timer);
+
+static void house_again(struct journal *journal, uint64_t ms)
+{
+	if (!journal->draining)
+		timer_start(&journal->house.timer, journal->loop, ms, on_house);
+	check_drained(journal);
+}
+
+static void resealed(struct call *call, int status)
+{
+	struct journal *journal = call->data;
+	struct store_reseal *reseal = &journal->house.reseal;
+
+	if (status == 0 && reseal->n == 0) {
+		journal->house.resealed = true;
+		if (reseal->failed)
+			log_error(&journal->log, "%u rows cannot be opened by any key",
+				  reseal->failed);
+	} else if (status == 0) {
+		log_info(&journal->log, "%u rows sealed with the current key", reseal->n);
+	}
+	house_again(journal, status == 0 && !journal->house.resealed ? 50 : HOUSE_EVERY);
+}
+
+static void purged(struct call *call, int status)
+{
+	struct journal *journal = call->data;
+
+	if (status == 0 && journal->house.purge.n == HOUSE_ROWS) {
+		house_again(journal, 50);
+		return;
+	}
+	if (journal->house.resealed || journal->draining) {
+		house_again(journal, HOUSE_EVERY);
+		return;
+	}
+	journal->house.reseal = (struct store_reseal){
+		.call = { .done = resealed, .data = journal },
+		.max = HOUSE_ROWS,
+	};
+	store_reseal(journal->store, &journal->house.reseal);
+}
+
+static void on_house(struct timer *timer)
+{
+	struct journal *journal = container_of(timer, struct journal, house.timer);
+
+	journal->house.purge = (struct store_purge){
+		.call = { .done = purged, .data = journal },
+		.keep_ended = journal->options.keep_ended,
+		.keep_gone = journal->options.keep_gone,
+		.max = HOUSE_ROWS,
+	};
+	store_purge(journal->store, &journal->house.purge);
+}
+
+/* -- drain -------------------------------------------------------------------------------- */
+
+static void run_drained(struct soon *soon)
+{
+	struct journal *journal = container_of(soon, struct journal, drained_soon);
+
+	journal->on_drained(journal->drained_data);
+}
+
+static void check_drained(struct journal *journal)
+{
+	if (!journal->draining || journal->drained || !list_empty(&journal->running))
+		return;
+	if (journal->claim.call.call.active || journal->house.purge.call.active ||
+	    journal->house.reseal.call.active)
+		return;
+	journal->drained = true;
+	timer_stop(&journal->drain_timer);
+	journal->drained_soon.run = run_drained;
+	loop_soon(journal->loop, &journal->drained_soon);
+}
+
+static void park_all(struct journal *journal, bool hurry)
+{
+	struct list *pos, *tmp;
+
+	list_each(pos, tmp, &journal->running)
+		op_park(&container_of(pos, struct journal_op, node)->op, hurry);
+}
+
+static void on_drain_timer(struct timer *timer)
+{
+	struct journal *journal = container_of(timer, struct journal, drain_timer);
+
+	log_info(&journal->log, "%u operations still run; cancelling them", journal->n_running);
+	park_all(journal, true);
+}
+
+void journal_drain(struct journal *journal, uint64_t ms, void (*drained)(void *data), void *data)
+{
+	journal->draining = true;
+	journal->on_drained = drained;
+	journal->drained_data = data;
+	timer_stop(&journal->claim.retry);
+	timer_stop(&journal->house.timer);
+	timer_start(&journal->drain_timer, journal->loop, ms, on_drain_timer);
+	park_all(journal, ms == 0);
+	check_drained(journal);
+}
+
+/* -- life --------------------------------------------------------------------------------- */
+
+static double read_running(void *data)
+{
+	return journal_running(data);
+}
+
+static void add_metrics(struct journal *journal)
+{
+	static const char *const results[] = { "succeeded", "failed" };
+	struct metrics *metrics = journal->options.metrics;
+	int verb, failed;
+
+	journal->running_gauge = (struct metric){ .kind = METRIC_GAUGE,
+						  .name = "osbd_operations_running",
+						  .help = "Operations that have a slot.",
+						  .read = read_running,
+						  .data = journal };
+	journal->resumed = (struct metric){ .kind = METRIC_COUNTER,
+					    .name = "osbd_operations_resumed_total",
+					    .help = "Operations taken up again after a restart." };
+	journal->store_pauses =
+		(struct metric){ .kind = METRIC_COUNTER,
+				 .name = "osbd_store_pauses_total",
+				 .help = "Times an operation had to wait for the store." };
+	if (!metrics)
+		return;
+	metrics_add(metrics, &journal->running_gauge);
+	metrics_add(metrics, &journal->resumed);
+	metrics_add(metrics, &journal->store_pauses);
+	for (verb = 0; verb < STORE_VERBS; verb++)
+		for (failed = 0; failed < 2; failed++) {
+			char *labels = journal->ended_labels[verb][failed];
+			struct metric *metric = &journal->ended[verb][failed];
+
+			snprintf(labels, sizeof(journal->ended_labels[0][0]),
+				 "verb=\"%s\",result=\"%s\"", store_verb_name(verb),
+				 results[failed]);
+			*metric = (struct metric){ .kind = METRIC_COUNTER,
+						   .name = "osbd_operations_total",
+						   .help = "Operations that ended.",
+						   .labels = labels };
+			metrics_add(metrics, metric);
+		}
+}
+
+struct journal *journal_create(const struct journal_options *options)
+{
+	struct journal *journal = mem_zalloc(sizeof(*journal));
+
+	journal->options = *options;
+	if (!journal->options.max_running)
+		journal->options.max_running = 64;
+	if (!journal->options.max_waiting)
+		journal->options.max_waiting = 1000;
+	journal->loop = options->loop;
+	journal->store = options->store;
+	log_child(&journal->log, options->log);
+	random_id(journal->owner, sizeof(journal->owner) - 1);
+	list_init(&journal->services);
+	list_init(&journal->running);
+	list_init(&journal->waits);
+	add_metrics(journal);
+	return journal;
+}
+
+void journal_start(struct journal *journal)
+{
+	journal->started = true;
+	look_for_work(journal);
+	on_house(&journal->house.timer);
+}
+
+uint32_t journal_running(const struct journal *journal)
+{
+	return journal->n_running;
+}
+
+void journal_destroy(struct journal *journal)
+{
+	struct list *node;
+	int verb, failed;
+
+	if (!journal)
+		return;
+	assert(list_empty(&journal->running));
+	timer_stop(&journal->claim.retry);
+	timer_stop(&journal->house.timer);
+	timer_stop(&journal->drain_timer);
+	while ((node = list_shift(&journal->services))) {
+		struct journal_slots *slots = container_of(node, struct journal_slots, node);
+
+		mem_free((char *)slots->service.p);
+		mem_free(slots);
+	}
+	if (journal->options.metrics) {
+		metrics_remove(&journal->running_gauge);
+		metrics_remove(&journal->resumed);
+		metrics_remove(&journal->store_pauses);
+		for (verb = 0; verb < STORE_VERBS; verb++)
+			for (failed = 0; failed < 2; failed++)
+				metrics_remove(&journal->ended[verb][failed]);
+	}
+	arena_finish(&journal->claim.arena);
+	mem_free(journal);
+}
