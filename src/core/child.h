@@ -7,11 +7,15 @@
  *   err        last 4 KiB of stderr, NUL-terminated: for people, not for parsing.
  *   exit_code  0..255; -1 when killed, then signal holds the number.
  *
- * done: 0 reaped and both pipes at EOF (now look at exit_code); ERR_TOOBIG out_max passed,
- *       child killed; ERR_CANCELED SIGTERM to its group, SIGKILL after kill_ms; ERR_TIMEDOUT the
- *       same, because deadline passed; ERR_NOENT, ERR_ACCESS from an exec that failed, with the
- *       reason in err; ERR_FULL no descriptor or process left.
- * start: ERR_INVALID only (argv empty or not absolute).
+ * done: 0 reaped and nothing of it is left (now look at exit_code); ERR_TOOBIG out_max passed,
+ *       child killed; ERR_CANCELED SIGTERM to its group, SIGKILL to everything after kill_ms;
+ *       ERR_TIMEDOUT the same, because deadline passed; ERR_NOENT, ERR_ACCESS from an exec that
+ *       failed, with the reason in err ("/x/y: No such file or directory"); ERR_FULL no
+ *       descriptor, process or memory left, the reason in err; ERR_IO the file `exit` could not
+ *       be written, exit_code is good; ERR_CLOSED cut off: the supervisor was killed, or this
+ *       process was silent for too long. An end that came before a cancel or a deadline counts:
+ *       then it is 0. ERR_TOOBIG is also argv or env that the kernel does not take.
+ * start: ERR_INVALID only (argv empty, or argv[0], cwd or results not absolute or too long).
  *
  * Each program runs under osbd-child (src/child): its own session, a sub-reaper, resource limits,
  * no inherited descriptors, execve without a shell's fallback. The supervisor kills the group and
@@ -20,7 +24,8 @@
  * the program has ended and left something behind. When results is set it writes the exit code
  * and what came of the run into that directory (fsync, rename) before osbd hears of it.
  *
- * A grandchild may hold stdout open after the exit: wait kill_ms, then kill what descends. */
+ * A grandchild may hold stdout or stderr open after the exit: what it says within kill_ms counts,
+ * then what descends is killed; at once when it holds neither. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef OSBD_CORE_CHILD_H
 #define OSBD_CORE_CHILD_H
@@ -36,7 +41,7 @@ struct child_options {
 	const char *results; /* directory that exists, or NULL; gets the file `exit` */
 	struct str in;
 	size_t out_max;      /* bytes, 0: 1 MiB */
-	uint64_t deadline;   /* ms, 0: none */
+	uint64_t deadline;   /* ms from start, 0: none */
 	uint64_t kill_ms;    /* from SIGTERM to SIGKILL, 0: 5 s */
 	uint64_t max_memory; /* bytes of address space, 0: no limit of ours */
 	uint64_t max_file;   /* bytes of a file, 0: no limit of ours */
@@ -48,13 +53,15 @@ struct child_host {
 	struct loop *loop;
 	const char *supervisor;   /* absolute path of osbd-child */
 	uint64_t silence;         /* ms that a run outlives a silent osbd; 0: for ever */
-	struct list running;      /* struct child.node */
+	char *found;              /* owned: that path when nobody gave one */
+	struct list running;      /* struct child_run.node, private */
 	struct timer beat;        /* tells the supervisors that osbd is alive */
 	bool muted;               /* no more beats: this process has lost its lease */
 	uint64_t started, reaped; /* counts, for metrics and tests */
 };
 
-/* supervisor NULL: osbd-child beside the running program. */
+/* supervisor NULL: osbd-child beside the running program. ERR_NOENT, ERR_ACCESS: it is not there.
+ * SIGPIPE is ignored from here on, unless the process handles it. */
 int child_host_init(struct child_host *host, struct loop *loop, const char *supervisor,
 		    struct err *err) MUST_CHECK;
 void child_host_finish(struct child_host *host); /* none may be running */
@@ -71,12 +78,14 @@ struct child {
 	struct child_run *run; /* while it runs; private */
 };
 
-/* child->call.done and .data are set by the owner. arena holds out and must outlive it. */
+/* child->call.done and .data are set by the owner. arena holds out and must outlive it. Of the
+ * options only the bytes of `in` are looked at after start has returned. */
 int child_start(struct child *child, struct child_host *host, struct arena *arena,
 		const struct child_options *options) MUST_CHECK;
 
 /* What a finished run left in its results directory: 0 and exit_code/signal filled; ERR_NOENT
- * when the run did not come to its end. Used after a restart, before an action is run again. */
+ * when the run did not come to its end (it was cut off, cancelled, or never started). Used after a
+ * restart, before an action is run again. ERR_SYNTAX: something else is in the file. */
 int child_result(const char *results, int *exit_code, int *signal) MUST_CHECK;
 
 #endif
