@@ -46,7 +46,7 @@ struct json_member;
 struct json {
 	uint8_t type_;
 	bool bool_;
-	bool scalar_; /* core/yaml's: this is the base of a struct yaml_scalar */
+	bool scalar_;          /* core/yaml's: this is the base of a struct yaml_scalar */
 	uint32_t line, column; /* from 1; 0 = unknown */
 	uint32_t n_, size_;    /* bytes of the text, or children in use and room for them */
 	union {
