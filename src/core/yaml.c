@@ -6,6 +6,7 @@
 
 #include "core/mem.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <yaml.h>
@@ -473,6 +474,7 @@ static int read_node(struct reader *reader, struct json **out)
 	}
 	if (status)
 		return status;
+	assert(*out);
 	(*out)->line = (uint32_t)at.line + 1;
 	(*out)->column = (uint32_t)at.column + 1;
 	anchor_close(reader, anchor, *out);

@@ -28,10 +28,22 @@ static const struct http_limits http_rows_limits = {
 #define X64 X8 X8 X8 X8 X8 X8 X8 X8
 #define X512 X64 X64 X64 X64 X64 X64 X64 X64
 
-#define OK(text) { { text, sizeof(text) - 1 }, 200, true, false }
-#define OK_CLOSES(text) { { text, sizeof(text) - 1 }, 200, false, false }
-#define REFUSED(code, text) { { text, sizeof(text) - 1 }, code, false, false }
-#define INCOMPLETE(text) { { text, sizeof(text) - 1 }, 400, false, true }
+#define OK(text)                                             \
+	{                                                    \
+		{ text, sizeof(text) - 1 }, 200, true, false \
+	}
+#define OK_CLOSES(text)                                       \
+	{                                                     \
+		{ text, sizeof(text) - 1 }, 200, false, false \
+	}
+#define REFUSED(code, text)                                    \
+	{                                                      \
+		{ text, sizeof(text) - 1 }, code, false, false \
+	}
+#define INCOMPLETE(text)                                     \
+	{                                                    \
+		{ text, sizeof(text) - 1 }, 400, false, true \
+	}
 
 static const struct http_row http_rows[] = {
 	/* plain */
@@ -179,7 +191,8 @@ static const struct http_row http_rows[] = {
 	REFUSED(400, PUT "Transfer-Encoding: \"chunked\"\r\n\r\n0\r\n\r\n"),
 	REFUSED(400, PUT "Transfer-Encoding: chunked;x=1\r\n\r\n0\r\n\r\n"),
 	REFUSED(400, PUT "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"),
-	REFUSED(400, PUT "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+	REFUSED(400,
+		PUT "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
 	REFUSED(400, "PUT / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
 	/* chunks */
 	REFUSED(400, PUT "Transfer-Encoding: chunked\r\n\r\nx\r\n"),
@@ -211,8 +224,9 @@ static const struct http_row http_rows[] = {
 	REFUSED(413, PUT "Transfer-Encoding: chunked\r\n\r\n21\r\n" X8 X8 X8 X8 "x"),
 	REFUSED(413, PUT "Transfer-Encoding: chunked\r\n\r\n20\r\n" X8 X8 X8 X8 "\r\n1\r\nx"),
 	REFUSED(431, PUT "Transfer-Encoding: chunked\r\n\r\n0\r\nX: " X512 "\r\n\r\n"),
-	REFUSED(431, PUT "Transfer-Encoding: chunked\r\n\r\n0\r\nA:1\r\nB:2\r\nC:3\r\nD:4\r\nE:5\r\n"
-			 "F:6\r\nG:7\r\nH:8\r\nI:9\r\n\r\n"),
+	REFUSED(431,
+		PUT "Transfer-Encoding: chunked\r\n\r\n0\r\nA:1\r\nB:2\r\nC:3\r\nD:4\r\nE:5\r\n"
+		    "F:6\r\nG:7\r\nH:8\r\nI:9\r\n\r\n"),
 	/* expectations and upgrades */
 	OK(PUT "Expect: 100-Continue\r\nContent-Length: 2\r\n\r\nhi"),
 	OK(PUT "Expect: 100-continue\r\n\r\n"),
