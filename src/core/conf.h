@@ -36,7 +36,7 @@ enum conf_type {
 	CONF_PATH,     /* the same: a file name; relative ones start at the file's directory */
 	CONF_ENUM,     /* int or an enum of its size: the value of one of .names */
 	CONF_FLAGS,    /* unsigned: a list of .names, their values or-ed */
-	CONF_SECRET,   /* struct secret, wiped with the arena; {NULL, 0} = absent */
+	CONF_SECRET,   /* struct secret, wiped with the arena; empty = absent */
 	CONF_OBJECT,   /* the struct that .rows describe, in place; with CONF_OPTIONAL a pointer to
 			* it, NULL = absent. In place, an absent one gets the defaults. */
 	CONF_LIST,     /* pointer to items of .size bytes; their number at .count, a size_t. Items
@@ -76,9 +76,11 @@ struct conf_key {
 	const struct conf_key *rows; /* CONF_OBJECT, CONF_LIST of mappings */
 	const struct conf_key *item; /* CONF_LIST of something else; its name and offset unused */
 	size_t size;                 /* bytes of the struct or of an item */
-	/* After the value was decoded without an error (a whole CONF_OBJECT or list item, too):
-	 * more checks, which call conf_error(), and what the value implies. field is the field. */
+	/* After the whole value was decoded without an error, a default too: more checks, which
+	 * call conf_error(), and what the value implies. field is the field; node may be NULL (an
+	 * absent mapping) or without a place (a default). each: the same for an item of a list. */
 	void (*check)(struct conf *conf, const struct json *node, void *field);
+	void (*each)(struct conf *conf, const struct json *node, void *item);
 	void (*decode)(struct conf *conf, const struct json *node, void *field);
 	const char *kind;    /* CONF_CUSTOM: the type's name in the reference */
 	const char *doc;     /* sentences; what it is for, what it means */
@@ -151,8 +153,15 @@ void conf_value(struct conf *conf, const struct conf_key *key, const struct json
 /* An absolute path in the arena: relative ones start at the file's directory. */
 struct str conf_path(struct conf *conf, struct str path);
 
+/* A whole regular file of at most max bytes, at the end of buf, NUL behind it. exposed (may be
+ * NULL): everybody on this machine may read or write it. Errors name the path. */
+MUST_CHECK int conf_read_file(const char *path, size_t max, struct buf *buf, bool *exposed,
+			      struct err *err);
+
 /* -- generated from the rows ------------------------------------------------------------- */
 
+/* " from 1 to 10", " of at least 1s", or nothing: the bounds as they are written in a file. */
+void conf_put_bounds(const struct conf_key *key, struct buf *buf);
 /* The reference file: YAML that decodes, every key with its doc, type, bounds and default. */
 void conf_reference(const struct conf_key *rows, struct buf *buf);
 /* The body of a man page (roff, man macros): a .TP per key, by its full name. */
