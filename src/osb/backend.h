@@ -105,7 +105,8 @@ struct osb_op {
 	const struct json *credentials;      /* unbind: of the binding; NULL: none */
 	struct str predecessor; /* bind: the binding that this one replaces; empty: none */
 	const struct json *predecessor_response; /* its bind response; NULL: none */
-	bool by_platform;                        /* false: osbd's own, an expiry */
+	bool by_platform;                        /* false: an expiry, asked by osbd itself */
+	const struct json *request;              /* the row's, for osb/flow */
 };
 
 struct backend_verb {
@@ -169,7 +170,13 @@ enum op_verdict osb_fail(struct osb_op *op, int http, const char *code, unsigned
 
 /* -- the backends there are ----------------------------------------------------------------- */
 
-/* NULL-terminated; defined in main's list. */
+/* The verb of a plan; EXPIRE is UNBIND. Its steps are NULL when the backend has none. */
+const struct backend_verb *backend_verb(struct backend *backend, const struct plan *plan,
+					enum store_verb verb);
+/* What the steps have set so far: {dashboard_url, metadata, response, private, description, error:
+ * {http, code, flags}}, each only if set; NULL: nothing. */
+const struct json *osb_results(struct osb_op *op);
+/* types: NULL-terminated. NULL when none has that name. */
 const struct backend_type *backend_find(const struct backend_type *const *types, struct str name);
 
 #endif

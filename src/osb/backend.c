@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "osb/backend.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#define OSB_MEMO "osb" /* our own member of the memo */
+
+const struct backend_type *backend_find(const struct backend_type *const *types, struct str name)
+{
+	for (; *types; types++)
+		if (str_is(name, (*types)->name))
+			return *types;
+	return NULL;
+}
+
+const struct backend_verb *backend_verb(struct backend *backend, const struct plan *plan,
+					enum store_verb verb)
+{
+	if (verb == STORE_EXPIRE)
+		verb = STORE_UNBIND;
+	if (backend->type->verb_of)
+		return backend->type->verb_of(backend, plan, verb);
+	return &backend->type->verb[verb];
+}
+
+static struct json *results(struct osb_op *op)
+{
+	struct op *flow = &op->job.op;
+	struct json *own = json_get(flow->memo, OSB_MEMO);
+
+	if (!own) {
+		own = json_object(&flow->arena);
+		json_set(&flow->arena, flow->memo, OSB_MEMO, own);
+	}
+	return own;
+}
+
+const struct json *osb_results(struct osb_op *op)
+{
+	return json_get(op->job.op.memo, OSB_MEMO);
+}
+
+static void set_result(struct osb_op *op, const char *key, const struct json *value)
+{
+	json_set(&op->job.op.arena, results(op), key, json_copy(&op->job.op.arena, value));
+}
+
+void osb_set_dashboard_url(struct osb_op *op, struct str url)
+{
+	json_set_str(&op->job.op.arena, results(op), "dashboard_url", url);
+}
+
+void osb_set_metadata(struct osb_op *op, const struct json *metadata)
+{
+	set_result(op, "metadata", metadata);
+}
+
+void osb_set_bind_field(struct osb_op *op, const char *key, const struct json *value)
+{
+	struct json *own = results(op), *response = json_get(own, "response");
+	struct arena *arena = &op->job.op.arena;
+
+	if (!response) {
+		response = json_object(arena);
+		json_set(arena, own, "response", response);
+	}
+	json_set(arena, response, key, json_copy(arena, value));
+}
+
+void osb_set_credentials(struct osb_op *op, const struct json *credentials)
+{
+	osb_set_bind_field(op, "credentials", credentials);
+}
+
+void osb_set_private(struct osb_op *op, const struct json *object)
+{
+	set_result(op, "private", object);
+}
+
+void osb_set_description(struct osb_op *op, struct str text)
+{
+	struct op *flow = &op->job.op;
+
+	json_set_str(&flow->arena, results(op), "description", text);
+	snprintf(flow->progress, sizeof(flow->progress), "%.*s", STR_ARG(text));
+}
+
+enum op_verdict osb_fail(struct osb_op *op, int http, const char *code, unsigned flags,
+			 const char *fmt, ...)
+{
+	struct op *flow = &op->job.op;
+	struct arena *arena = &flow->arena;
+	struct err err;
+	va_list ap;
+
+	va_start(ap, fmt);
+	err_vset(&err, ERR_INVALID, fmt, ap);
+	va_end(ap);
+	if (!flow->backwards && !flow->err.code) {
+		struct json *error = json_object(arena);
+
+		json_set_int(arena, error, "http", http);
+		if (code)
+			json_set_cstr(arena, error, "code", code);
+		json_set_int(arena, error, "flags", flags);
+		json_set(arena, results(op), "error", error);
+	}
+	return op_fail(flow, ERR_INVALID, "%s", err.text);
+}
