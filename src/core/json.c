@@ -374,6 +374,43 @@ bool json_equal(const struct json *a, const struct json *b)
 	return false;
 }
 
+static uint64_t mixed(uint64_t hash)
+{
+	hash ^= hash >> 32;
+	hash *= 0x9E3779B97F4A7C15u;
+	return hash ^ hash >> 29;
+}
+
+static uint64_t bytes_hash(struct str s)
+{
+	uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a */
+	size_t i;
+
+	for (i = 0; i < s.n; i++)
+		hash = (hash ^ (unsigned char)s.p[i]) * 0x100000001b3u;
+	return hash;
+}
+
+uint64_t json_hash(const struct json *v)
+{
+	const struct json_member *m;
+	const struct json *item;
+	uint64_t hash = v ? v->type_ + 1u : 0;
+	size_t i;
+
+	if (json_is_number(v))
+		hash += json_number_hash(json_num_text(v));
+	else if (json_is_string(v))
+		hash += bytes_hash(json_str(v));
+	else if (json_is_bool(v))
+		hash += v->bool_ ? 16 : 32;
+	json_each_item(i, item, v)
+		hash = mixed(hash) + json_hash(item);
+	json_each_member(m, v) /* in any order */
+		hash += mixed(bytes_hash(m->key) + mixed(json_hash(m->value)));
+	return mixed(hash);
+}
+
 /* -- building ---------------------------------------------------------------------------- */
 
 static struct json *new_value(struct arena *arena, enum json_type type)

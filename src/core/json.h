@@ -157,6 +157,9 @@ bool json_to_double(const struct json *v, double *out);
  * value (1 = 1.0 = 10e-1). Two NULLs are equal, NULL and a value are not. */
 bool json_equal(const struct json *a, const struct json *b);
 
+/* Equal values have equal hashes. Not for tables that a stranger may fill. */
+uint64_t json_hash(const struct json *v);
+
 /* The first member whose key stands before it already; NULL when all keys differ. */
 const struct json_member *json_duplicate(const struct json *object);
 
@@ -167,6 +170,8 @@ const struct json_member *json_duplicate(const struct json *object);
 bool json_number_ok(struct str text);
 /* <0, 0, >0, exactly, whatever the notation. */
 int json_number_cmp(struct str a, struct str b);
+/* Equal numbers have equal hashes. */
+uint64_t json_number_hash(struct str text);
 /* True for 5, 5.0, 50e-1. */
 bool json_number_is_integer(struct str text);
 /* Whether `of` has at most 18 significant digits and is above 0, as the next one wants it. */

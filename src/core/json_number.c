@@ -127,6 +127,20 @@ int json_number_cmp(struct str a, struct str b)
 	return 0;
 }
 
+uint64_t json_number_hash(struct str text)
+{
+	uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a */
+	struct decimal d;
+	const char *p;
+
+	if (!split(text, &d))
+		return 0;
+	hash += (uint64_t)d.exp * 2 + d.negative;
+	for (p = d.first; p < d.end;)
+		hash = (hash ^ (unsigned char)next_digit(&p, d.end)) * 0x100000001b3u;
+	return hash;
+}
+
 bool json_number_is_integer(struct str text)
 {
 	struct decimal d;

@@ -233,6 +233,8 @@ static void test_equal(void **state)
 
 		if (json_equal(a, b) != rows[i].equal || json_equal(b, a) != rows[i].equal)
 			fail_msg("%s and %s", rows[i].a, rows[i].b);
+		if ((json_hash(a) == json_hash(b)) != rows[i].equal)
+			fail_msg("hashes of %s and %s", rows[i].a, rows[i].b);
 	}
 	assert_true(json_equal(NULL, NULL));
 	assert_false(json_equal(NULL, parse(&arena, "null")));
