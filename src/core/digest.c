@@ -73,6 +73,22 @@ int base64_decode(struct arena *arena, struct str text, struct str *out)
 	return 0;
 }
 
+int base64_decode_into(struct str text, void *out, size_t size, size_t *n)
+{
+	size_t i;
+	int rc;
+
+	for (i = 0; i < text.n; i++)
+		if (text.p[i] <= ' ') /* mbedTLS would skip these */
+			return ERR_SYNTAX;
+	if (text.n % 4 != 0)
+		return ERR_SYNTAX;
+	rc = mbedtls_base64_decode(out, size, n, (const unsigned char *)text.p, text.n);
+	if (rc == MBEDTLS_ERR_BASE64_BUFFER_TOO_SMALL)
+		return ERR_TOOBIG;
+	return rc == 0 ? 0 : ERR_SYNTAX;
+}
+
 void random_bytes(void *p, size_t n)
 {
 	char *at = p;

@@ -1,9 +1,16 @@
 /* osb/users: who may ask. HTTP Basic, checked without giving anything away.
  *
- * Passwords are compared in constant time against digests under a per-process key. A crypt(3) hash is
- * verified in a child process, one at a time; at most USERS_WAITING requests wait for it, more get
- * ERR_BUSY (429). Pairs known to be right or wrong are remembered under the per-process key.
- * Failures are limited per user and per source; a pair known to be right is never limited. */
+ * Passwords are compared in constant time against digests under a per-process key, and always
+ * against all of them. A crypt(3) hash is verified in a child process, one at a time; at most
+ * USERS_WAITING requests wait for it, more get ERR_BUSY (429). A pair that several requests bring
+ * meanwhile is verified once. When there are hashes, a name that has none is verified against
+ * somebody else's in vain, so that time does not tell which names exist.
+ *
+ * Pairs known to be right are remembered for as long as struct users lives, wrong ones for a
+ * minute, both as digests under the per-process key. Failures are limited per user name and per
+ * source (osb/users_limit.h); a pair known to be right is never limited.
+ *
+ * Source: RFC 7617, as UTF-8; OSB 2.17 "Platform to Service Broker Authentication". */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef OSBD_OSB_USERS_H
 #define OSBD_OSB_USERS_H
@@ -11,31 +18,38 @@
 #include "core/child.h"
 #include "core/metric.h"
 #include "osb/config.h"
+#include "osb/users_limit.h"
+#include "osb/users_verify.h"
 
 #define USERS_WAITING 16
+#define USERS_VERIFY_MS SEC(15) /* deadline of one verification */
 
 struct users;
 
-/* children: for slow hashes; verifier: absolute path of the program that verifies them (this
- * program, run as `osbd verify-password`: hash and password on stdin, exit code 0 right, 1 wrong). */
+/* config is borrowed. children: for slow hashes, NULL when there are none; verifier: absolute path
+ * of the program that verifies them (this program, run as `osbd verify-password`). log and
+ * metrics may be NULL. */
 struct users *users_create(struct loop *loop, const struct config *config,
 			   struct child_host *children, const char *verifier, const struct log *log,
 			   struct metrics *metrics);
-void users_destroy(struct users *users); /* no check is active */
+void users_destroy(struct users *users); /* no check is active; NULL is fine */
 
-/* One check. status 0: user is set; ERR_ACCESS: 401; ERR_BUSY: 429 with retry_after seconds. */
+/* One check. status 0: user is set. ERR_ACCESS: 401. ERR_BUSY: 429 with retry_after seconds: too
+ * many failures, too many waiting, or the verifier could not run. ERR_CANCELED: was asked to. */
 struct users_check {
 	struct call call;
-	struct str authorization; /* the header's value; {NULL, 0}: none was sent */
-	struct str peer;
-	const struct config_platform *platform; /* the one asked; users of others are refused */
+	struct str authorization; /* the header's value, looked at at once; {NULL, 0}: none */
+	struct str peer;          /* "127.0.0.1", "::1", "unix"; borrowed until done */
+	/* The one asked: users of others, and those whose role is not for the API, are refused.
+	 * NULL: none, for administration; any user will do, and the caller looks at the role. */
+	const struct config_platform *platform;
 	/* out */
 	const struct config_user *user; /* NULL with `authentication: none` */
 	unsigned retry_after;
 	/* private */
 	struct list node;
 	struct users *users;
-	unsigned char pair[32];
+	struct users_job *job;
 };
 
 /* Answers at once where it can: returns true, and *status is what done would get; then no call
