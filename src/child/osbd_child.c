@@ -31,6 +31,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -38,7 +39,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PASS_MS 20       /* between two sweeps, when no child has ended */
+#define PASS_MS 20 /* between two sweeps, when no child has ended */
+#define LOCK_MS 5000
 #define GIVE_UP_MS 30000 /* sweeps that cannot see their children end here */
 
 struct run {
@@ -75,7 +77,60 @@ static void on_sigchld(int signal)
 	(void)signal; /* only interrupts the wait */
 }
 
+static void hear(struct run *run)
+{
+	struct child_ask ask;
+	ssize_t n;
+
+	for (;;) {
+		n = recv(CHILD_WIRE_FD, &ask, sizeof(ask), MSG_DONTWAIT);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n != (ssize_t)sizeof(ask)) { /* osbd is gone */
+			run->kill_now = true;
+			return;
+		}
+		switch (ask.kind) {
+		case CHILD_ASK_BEAT:
+			if (ask.at > run->heard)
+				run->heard = ask.at;
+			break;
+		case CHILD_ASK_TERM:
+			run->term = true;
+			break;
+		default:
+			run->kill_now = true;
+		}
+	}
+}
+
 /* -- start ------------------------------------------------------------------------------ */
+
+/* An earlier run with this directory may not have come to its end yet: when osbd is killed and
+ * started anew at once. The same action never runs twice at a time, so it is waited for. The lock
+ * is ours until we end, and we end after all that descends from the program. */
+static int lock_results(struct run *run)
+{
+	uint64_t give_up = child_now() + LOCK_MS;
+
+	while (flock(run->results, LOCK_EX | LOCK_NB) != 0) {
+		struct pollfd control = { .fd = CHILD_WIRE_FD, .events = POLLIN };
+
+		if (errno != EWOULDBLOCK)
+			return -1;
+		if (poll(&control, 1, PASS_MS) > 0)
+			hear(run);
+		if (run->term || run->kill_now)
+			return 0; /* so nothing is started */
+		if (child_now() > give_up) {
+			errno = EBUSY;
+			return -1;
+		}
+	}
+	if (unlinkat(run->results, "exit", 0) != 0 && errno != ENOENT)
+		return -1;
+	return 0;
+}
 
 static int read_head(struct run *run)
 {
@@ -103,7 +158,7 @@ static int read_head(struct run *run)
 	if (head->results_size == 0)
 		return 1;
 	run->results = open(run->text + head->cwd_size, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (run->results < 0 || (unlinkat(run->results, "exit", 0) != 0 && errno != ENOENT)) {
+	if (run->results < 0 || lock_results(run) != 0) {
 		tell(CHILD_SAYS_FAILED, errno, CHILD_AT_RESULTS, 0);
 		return 0;
 	}
@@ -355,33 +410,6 @@ static void kill_all(struct run *run)
 
 /* -- waiting ---------------------------------------------------------------------------- */
 
-static void hear(struct run *run)
-{
-	struct child_ask ask;
-	ssize_t n;
-
-	for (;;) {
-		n = recv(CHILD_WIRE_FD, &ask, sizeof(ask), MSG_DONTWAIT);
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			return;
-		if (n != (ssize_t)sizeof(ask)) { /* osbd is gone */
-			run->kill_now = true;
-			return;
-		}
-		switch (ask.kind) {
-		case CHILD_ASK_BEAT:
-			if (ask.at > run->heard)
-				run->heard = ask.at;
-			break;
-		case CHILD_ASK_TERM:
-			run->term = true;
-			break;
-		default:
-			run->kill_now = true;
-		}
-	}
-}
-
 static void wait_for_something(struct run *run)
 {
 	struct pollfd control = { .fd = CHILD_WIRE_FD, .events = POLLIN };
@@ -447,6 +475,11 @@ int main(int argc, char **argv)
 	sigdelset(&run.waiting, SIGCHLD);
 	sigaction(SIGCHLD, &action, NULL);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	hear(&run);
+	if (run.term || run.kill_now) {
+		tell(CHILD_SAYS_CUT_OFF, -1, 0, 0);
+		return 0;
+	}
 	if (start_program(&run, argv + 2) != 0)
 		return 0;
 	close_range(0, CHILD_WIRE_FD - 1, 0);

@@ -16,17 +16,17 @@
 #include "core/child.h"
 
 #include "core/buf.h"
+#include "core/child_spawn.h"
 #include "core/child_wire.h"
 #include "core/mem.h"
 
 #include <assert.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -218,6 +218,19 @@ static void put_err(struct child_run *run, const char *p, size_t n)
 	err[run->err_n] = '\0';
 }
 
+/* What was dropped may have ended inside a character. */
+static void trim_err(struct child_run *run)
+{
+	char *err = run->child->err;
+	size_t n = 0;
+
+	if (run->err_n < sizeof(run->child->err) - 1)
+		return;
+	while (n < 3 && ((unsigned char)err[n] & 0xC0) == 0x80)
+		n++;
+	memmove(err, err + n, run->err_n - n + 1);
+}
+
 static void put_out(struct child_run *run, const char *p, size_t n)
 {
 	size_t room = run->out_max - run->out.n;
@@ -312,7 +325,8 @@ static int failed_to_start(struct child_run *run, int code, enum child_stage sta
 		set_text(child, run->host->supervisor, "is of another version than this program");
 		return ERR_UNSUPPORTED;
 	case CHILD_AT_RESULTS:
-		set_text(child, "results directory", strerror(code));
+		set_text(child, "results directory",
+			 code == EBUSY ? "an earlier run is still in it" : strerror(code));
 		break;
 	case CHILD_AT_FORK:
 		set_text(child, "fork", strerror(code));
@@ -336,45 +350,6 @@ static int failed_to_start(struct child_run *run, int code, enum child_stage sta
 	if (code == EAGAIN)
 		return ERR_FULL;
 	return err_from_uv(-code);
-}
-
-/* Kills what is in the session of an osbd-child that cannot do it any more. */
-static void sweep_session(pid_t session)
-{
-	unsigned pass, found = 1;
-
-	for (pass = 0; pass < 100 && found > 0; pass++) {
-		DIR *proc = opendir("/proc");
-		const struct dirent *entry;
-
-		found = 0;
-		while (proc && (entry = readdir(proc))) {
-			char path[300], line[512];
-			const char *behind;
-			int pid = atoi(entry->d_name), sid = 0, fd;
-			ssize_t n;
-			char state = 'Z';
-
-			if (pid <= 1 || pid == session)
-				continue;
-			snprintf(path, sizeof(path), "/proc/%s/stat", entry->d_name);
-			fd = open(path, O_RDONLY | O_CLOEXEC);
-			if (fd < 0)
-				continue;
-			n = read(fd, line, sizeof(line) - 1);
-			close(fd);
-			line[n > 0 ? n : 0] = '\0';
-			behind = strrchr(line, ')'); /* the name may hold anything */
-			if (!behind || sscanf(behind + 1, " %c %*d %*d %d", &state, &sid) != 2)
-				continue;
-			if (sid == session && state != 'Z' && state != 'X') {
-				kill(pid, SIGKILL);
-				found++;
-			}
-		}
-		if (proc)
-			closedir(proc);
-	}
 }
 
 static int verdict(struct child_run *run, const siginfo_t *end)
@@ -421,7 +396,7 @@ static void on_end(uv_poll_t *poll, int status, int events)
 	    end.si_pid == 0)
 		return;
 	if (end.si_code != CLD_EXITED || end.si_status != 0)
-		sweep_session(run->pid);
+		child_sweep(run->pid);
 	waitid(P_PIDFD, (id_t)port->fd, &end, WEXITED);
 	run->host->reaped++;
 	/* nobody of ours writes any more: what is in the pipes is all there is, unless a stranger
@@ -430,132 +405,13 @@ static void on_end(uv_poll_t *poll, int status, int events)
 		;
 	for (i = 0; i < 64 && read_some(run, &run->from_err); i++)
 		;
+	trim_err(run);
 	run->child->out = str_make(
 		arena_strndup(run->arena, run->out.p ? run->out.p : "", run->out.n), run->out.n);
 	run_close(run, verdict(run, &end));
 }
 
 /* -- start ------------------------------------------------------------------------------ */
-
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
-
-/* A descriptor for the child must not stand where another one is to be put. */
-static int above_standard(int *fd)
-{
-	int high;
-
-	if (*fd > CHILD_WIRE_FD)
-		return 0;
-	high = fcntl(*fd, F_DUPFD_CLOEXEC, CHILD_WIRE_FD + 1);
-	if (high < 0)
-		return errno;
-	close(*fd);
-	*fd = high;
-	return 0;
-}
-
-static int make_pipe(int *reader, int *writer)
-{
-	int fds[2];
-
-	if (pipe2(fds, O_CLOEXEC) != 0)
-		return errno;
-	*reader = fds[0];
-	*writer = fds[1];
-	return 0;
-}
-
-/* The child's ends; they become 0, 1, 2 and 3. */
-struct ends {
-	int in, out, err, control;
-};
-
-static int make_ends(struct child_run *run, struct ends *ends)
-{
-	int fds[2];
-	int code = 0;
-
-	if (run->in.n > 0)
-		code = make_pipe(&ends->in, &run->to.fd);
-	if (code == 0)
-		code = make_pipe(&run->from.fd, &ends->out);
-	if (code == 0)
-		code = make_pipe(&run->from_err.fd, &ends->err);
-	if (code == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0)
-		code = errno;
-	if (code != 0)
-		return code;
-	run->control.fd = fds[0];
-	ends->control = fds[1];
-	if (ends->in >= 0)
-		code = above_standard(&ends->in);
-	if (code == 0)
-		code = above_standard(&ends->out);
-	if (code == 0)
-		code = above_standard(&ends->err);
-	if (code == 0)
-		code = above_standard(&ends->control);
-	return code;
-}
-
-static int spawn(struct child_run *run, const struct child_options *options,
-		 const struct ends *ends)
-{
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attr;
-	const char **argv;
-	sigset_t set;
-	size_t n = 0;
-	int code;
-
-	while (options->argv[n])
-		n++;
-	argv = mem_alloc((n + 3) * sizeof(*argv));
-	argv[0] = "osbd-child";
-	argv[1] = "--";
-	memcpy(argv + 2, options->argv, (n + 1) * sizeof(*argv));
-	code = posix_spawn_file_actions_init(&actions);
-	if (code != 0)
-		goto no_actions;
-	code = posix_spawnattr_init(&attr);
-	if (code != 0)
-		goto no_attr;
-	if (ends->in >= 0)
-		code = posix_spawn_file_actions_adddup2(&actions, ends->in, 0);
-	else
-		code = posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-	if (code == 0)
-		code = posix_spawn_file_actions_adddup2(&actions, ends->out, 1);
-	if (code == 0)
-		code = posix_spawn_file_actions_adddup2(&actions, ends->err, 2);
-	if (code == 0)
-		code = posix_spawn_file_actions_adddup2(&actions, ends->control, CHILD_WIRE_FD);
-	if (code == 0)
-		code = posix_spawn_file_actions_addclosefrom_np(&actions, CHILD_WIRE_FD + 1);
-	sigemptyset(&set);
-	posix_spawnattr_setsigmask(&attr, &set);
-	sigfillset(&set);
-	posix_spawnattr_setsigdefault(&attr, &set);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK |
-						POSIX_SPAWN_SETSIGDEF);
-	if (code == 0)
-		code = posix_spawn(&run->pid, run->host->supervisor, &actions, &attr,
-				   (char *const *)(uintptr_t)argv,
-				   (char *const *)(uintptr_t)options->env);
-	if (code != 0)
-		run->pid = 0;
-	posix_spawnattr_destroy(&attr);
-no_attr:
-	posix_spawn_file_actions_destroy(&actions);
-no_actions:
-	mem_free(argv);
-	return code;
-}
 
 static int port_open(struct child_run *run, struct port *port, int events, uv_poll_cb on_event)
 {
@@ -575,12 +431,8 @@ static int port_open(struct child_run *run, struct port *port, int events, uv_po
 
 static int watch(struct child_run *run)
 {
-	int code;
+	int code = port_open(run, &run->end, UV_READABLE, on_end);
 
-	run->end.fd = pidfd_open(run->pid, 0);
-	if (run->end.fd < 0)
-		return errno;
-	code = port_open(run, &run->end, UV_READABLE, on_end);
 	if (code == 0)
 		code = port_open(run, &run->control, UV_READABLE, on_report);
 	if (code == 0)
@@ -626,17 +478,18 @@ static int send_head(struct child_run *run, const struct child_options *options)
 /* 0 or errno; then nothing runs. */
 static int begin(struct child_run *run, const struct child_options *options)
 {
-	struct ends ends = { -1, -1, -1, -1 };
-	int code = make_ends(run, &ends);
+	struct child_spawned spawned;
+	int code = child_spawn(run->host->supervisor, options->argv, options->env, run->in.n > 0,
+			       &spawned);
 
-	if (code == 0)
-		code = spawn(run, options, &ends);
-	close_fd(&ends.in); /* before more are opened: their places are free again */
-	close_fd(&ends.out);
-	close_fd(&ends.err);
-	close_fd(&ends.control);
 	if (code != 0)
 		return code;
+	run->pid = spawned.pid;
+	run->end.fd = spawned.pidfd;
+	run->control.fd = spawned.control;
+	run->to.fd = spawned.in;
+	run->from.fd = spawned.out;
+	run->from_err.fd = spawned.err;
 	code = watch(run);
 	if (code == 0)
 		code = send_head(run, options);
@@ -767,17 +620,27 @@ void child_host_cancel_all(struct child_host *host)
 
 int child_result(const char *results, int *exit_code, int *signal)
 {
-	char path[4096 + 8], line[64];
-	ssize_t n;
+	int dir = open(results, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char line[64];
+	ssize_t n = 0;
 	int fd, used = 0;
 
-	if ((size_t)snprintf(path, sizeof(path), "%s/exit", results) >= sizeof(path))
-		return ERR_NOENT;
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	if (fd < 0)
+	if (dir < 0)
 		return err_from_uv(-errno);
+	if (flock(dir, LOCK_SH | LOCK_NB) != 0) { /* osbd-child holds it while it lives */
+		close(dir);
+		return ERR_BUSY;
+	}
+	fd = openat(dir, "exit", O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0) {
+		int rc = err_from_uv(-errno);
+
+		close(dir);
+		return rc;
+	}
 	n = read(fd, line, sizeof(line) - 1);
 	close(fd);
+	close(dir);
 	line[n > 0 ? n : 0] = '\0';
 	if (n <= 0 || sscanf(line, "%d %d\n%n", exit_code, signal, &used) != 2 || used != (int)n ||
 	    *exit_code < -1 || *exit_code > 255)

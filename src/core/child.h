@@ -9,20 +9,23 @@
  *
  * done: 0 reaped and nothing of it is left (now look at exit_code); ERR_TOOBIG out_max passed,
  *       child killed; ERR_CANCELED SIGTERM to its group, SIGKILL to everything after kill_ms;
- *       ERR_TIMEDOUT the same, because deadline passed; ERR_NOENT, ERR_ACCESS from an exec that
- *       failed, with the reason in err ("/x/y: No such file or directory"); ERR_FULL no
- *       descriptor, process or memory left, the reason in err; ERR_IO the file `exit` could not
- *       be written, exit_code is good; ERR_CLOSED cut off: the supervisor was killed, or this
- *       process was silent for too long. An end that came before a cancel or a deadline counts:
- *       then it is 0. ERR_TOOBIG is also argv or env that the kernel does not take.
+ *       ERR_TIMEDOUT the same, because deadline passed; ERR_CLOSED cut off: the supervisor was
+ *       killed, or this process was silent for too long; ERR_NOENT, ERR_ACCESS from an exec that
+ *       failed; ERR_FULL no descriptor, process or memory left; ERR_TOOBIG also argv or env that
+ *       the kernel does not take; ERR_BUSY an earlier run still lives in results; ERR_IO the file
+ *       `exit` could not be written, exit_code is good. From ERR_CLOSED on err holds the reason
+ *       ("/x/y: No such file or directory"). An end that came before a cancel or a deadline
+ *       counts: then it is 0.
  * start: ERR_INVALID only (argv empty, or argv[0], cwd or results not absolute or too long).
  *
  * Each program runs under osbd-child (src/child): its own session, a sub-reaper, resource limits,
  * no inherited descriptors, execve without a shell's fallback. The supervisor kills the group and
  * whatever else descends from the program when the pipe from osbd closes (osbd died) or brings
  * nothing for `silence` ms (osbd is stopped or cut off), when the run is cancelled, and also when
- * the program has ended and left something behind. When results is set it writes the exit code
- * and what came of the run into that directory (fsync, rename) before osbd hears of it.
+ * the program has ended and left something behind. When results is set, the files that
+ * the program left in that directory are synced and its exit code is written there (fsync,
+ * rename) before osbd hears of it, but only when the program ended by itself. The supervisor
+ * holds a lock on the directory while anything of the run lives, and starts nothing before it.
  *
  * A grandchild may hold stdout or stderr open after the exit: what it says within kill_ms counts,
  * then what descends is killed; at once when it holds neither. */
@@ -85,7 +88,8 @@ int child_start(struct child *child, struct child_host *host, struct arena *aren
 
 /* What a finished run left in its results directory: 0 and exit_code/signal filled; ERR_NOENT
  * when the run did not come to its end (it was cut off, cancelled, or never started). Used after a
- * restart, before an action is run again. ERR_SYNTAX: something else is in the file. */
+ * restart, before an action is run again. ERR_BUSY: that run, or what descends from it, still lives
+ * (it ends soon when its osbd is gone): ask again. ERR_SYNTAX: something else is in the file. */
 int child_result(const char *results, int *exit_code, int *signal) MUST_CHECK;
 
 #endif
