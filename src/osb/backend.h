@@ -127,15 +127,18 @@ struct backend_type {
 	/* rows of `config:` of a service and of a plan, for the reference; NULL: none */
 	const struct conf_key *service_rows, *plan_rows;
 	/* Reads offering->config->config and each plan's, and completes offering: what is absent
-	 * there (name, id, description, plans…) may be the backend's to say. All errors into
-	 * errors. Memory that is not in arena goes with close. 0, or ERR_INVALID. */
+	 * there (name, id, description, plans…) may be the backend's to say. plans holds what the
+	 * configuration names (n_plans 0: nothing); the backend may put an array of its own there.
+	 * What the configuration sets goes before what the backend knows. All errors into errors.
+	 * Memory that is not in arena goes with close. 0, or ERR_INVALID. */
 	int (*open)(const struct backend_env *env, struct offering *offering, struct arena *arena,
 		    struct backend **out, struct conf_errors *errors);
 	void (*close)(struct backend *backend); /* no op of it runs any more */
-	/* A last look at a request before anything is written; NULL: none. parameters as in
-	 * osb_op. ERR_INVALID and a text for the user: 400. */
+	/* A last look at a request before anything is written; NULL: none. before: the plan that
+	 * an update starts from, else plan. parameters as in osb_op. ERR_INVALID and a text for
+	 * the user: 400. */
 	int (*check)(struct backend *backend, enum store_verb verb, const struct plan *plan,
-		     const struct json *parameters, struct err *err);
+		     const struct plan *before, const struct json *parameters, struct err *err);
 	struct backend_verb verb[STORE_VERBS]; /* EXPIRE runs UNBIND's */
 	/* When a verb differs from plan to plan; NULL: the table. */
 	const struct backend_verb *(*verb_of)(struct backend *backend, const struct plan *plan,
