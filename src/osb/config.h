@@ -156,6 +156,7 @@ struct config_service {
 	unsigned requires;      /* enum config_requires */
 	enum conf_tri bindable; /* CONF_ABSENT: true, unless the backend knows better */
 	bool plan_updateable;
+	bool requires_app; /* binds need an app_guid: 422 RequiresApp */
 	bool instances_retrievable, bindings_retrievable;
 	bool allow_context_updates;
 	const struct json *metadata;                            /* a mapping; NULL = absent */

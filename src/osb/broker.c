@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "osb/broker.h"
+
+#include "osb/bindings.h"
+#include "osb/expiry.h"
+#include "osb/instances.h"
+#include "osb/lastop.h"
+#include "osb/update.h"
+
+static void catalog_get(struct exchange *ex)
+{
+	const struct catalog *catalog = ex->broker->catalog;
+	struct str known = http_request_header(ex->req, "if-none-match"), tag;
+
+	http_set_header(ex->req, "ETag", str_of(catalog->etag));
+	while (known.n) {
+		tag = str_trim(str_cut(known, ',', &known));
+		if (str_starts(tag, STR("W/")))
+			tag = str_make(tag.p + 2, tag.n - 2);
+		if (!str_is(tag, catalog->etag) && !str_is(tag, "*"))
+			continue;
+		metric_inc(&ex->broker->requests[3], 1);
+		http_respond(ex->req, 304, STR(""));
+		return;
+	}
+	metric_inc(&ex->broker->requests[2], 1);
+	http_respond(ex->req, 200, catalog->body);
+}
+
+#define INSTANCE "/v2/service_instances/:i"
+#define BINDING INSTANCE "/service_bindings/:b"
+
+static const struct route routes[] = {
+	{ "GET", "/v2/catalog", catalog_get, false },
+	{ "PUT", INSTANCE, instance_put, true },
+	{ "GET", INSTANCE, instance_get, false },
+	{ "PATCH", INSTANCE, instance_patch, true },
+	{ "DELETE", INSTANCE, instance_delete, false },
+	{ "GET", INSTANCE "/last_operation", last_operation, false },
+	{ "PUT", BINDING, binding_put, true },
+	{ "GET", BINDING, binding_get, false },
+	{ "DELETE", BINDING, binding_delete, false },
+	{ "GET", BINDING "/last_operation", last_operation, false },
+	{ 0 },
+};
+
+void broker_handle(struct http_request *req, void *data)
+{
+	exchange_start(data, req, routes);
+}
+
+static uint32_t slots_of(const struct offering *offering)
+{
+	if (offering->config->max_running)
+		return (uint32_t)offering->config->max_running;
+	if (offering->backend->type->max_running)
+		return offering->backend->type->max_running;
+	return 20;
+}
+
+static void add_metrics(struct broker *broker, struct metrics *metrics)
+{
+	static const char *const labels[] = { "",
+					      "class=\"1xx\"",
+					      "class=\"2xx\"",
+					      "class=\"3xx\"",
+					      "class=\"4xx\"",
+					      "class=\"5xx\"" };
+	size_t i;
+
+	for (i = 1; metrics && i < ARRAY_LEN(labels); i++) {
+		broker->requests[i] = (struct metric){ .kind = METRIC_COUNTER,
+						       .name = "osbd_requests_total",
+						       .help = "Requests answered, by status.",
+						       .labels = labels[i] };
+		metrics_add(metrics, &broker->requests[i]);
+	}
+}
+
+struct broker *broker_create(const struct broker_options *options)
+{
+	const struct config_limits *limits = &options->config->limits;
+	struct broker *broker = mem_zalloc(sizeof(*broker));
+	struct journal_options journal = {
+		.loop = options->loop,
+		.store = options->store,
+		.log = options->log,
+		.metrics = options->metrics,
+		.user = &osb_journal_user,
+		.data = &broker->flows,
+		.max_running = (uint32_t)limits->max_running,
+		.max_waiting = (uint32_t)limits->max_waiting,
+		.keep_ended = limits->keep_ended,
+		.keep_gone = limits->keep_ended + limits->keep_gone,
+	};
+	size_t i;
+
+	broker->loop = options->loop;
+	log_child(&broker->log, options->log);
+	broker->config = options->config;
+	broker->catalog = options->catalog;
+	broker->store = options->store;
+	broker->users = options->users;
+	broker->flows = (struct flows){ options->loop, &broker->log, options->catalog };
+	broker->journal = journal_create(&journal);
+	for (i = 0; i < options->catalog->n_offerings; i++) {
+		const struct offering *offering = &options->catalog->offerings[i];
+
+		journal_service(broker->journal, offering->name, slots_of(offering));
+	}
+	broker->expiry = expiry_create(broker);
+	add_metrics(broker, options->metrics);
+	return broker;
+}
+
+void broker_start(struct broker *broker)
+{
+	journal_start(broker->journal);
+	expiry_start(broker->expiry);
+}
+
+struct drain {
+	struct broker *broker;
+	uint64_t ms;
+	void (*drained)(void *data);
+	void *data;
+};
+
+static void expiry_stopped(void *data)
+{
+	struct drain *drain = data;
+	struct drain d = *drain;
+
+	mem_free(drain);
+	journal_drain(d.broker->journal, d.ms, d.drained, d.data);
+}
+
+void broker_drain(struct broker *broker, uint64_t ms, void (*drained)(void *data), void *data)
+{
+	struct drain *drain = mem_alloc(sizeof(*drain));
+
+	*drain = (struct drain){ broker, ms, drained, data };
+	expiry_stop(broker->expiry, expiry_stopped, drain);
+}
+
+void broker_destroy(struct broker *broker)
+{
+	size_t i;
+
+	if (!broker)
+		return;
+	expiry_destroy(broker->expiry);
+	journal_destroy(broker->journal);
+	for (i = 1; i < ARRAY_LEN(broker->requests); i++)
+		metrics_remove(&broker->requests[i]);
+	mem_free(broker);
+}

@@ -1,0 +1,524 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "osb/exchange.h"
+
+#include "core/digest.h"
+#include "core/schema.h"
+#include "core/url.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+/* -- answers ------------------------------------------------------------------------------ */
+
+static void log_answer(struct exchange *ex, int status, const char *text)
+{
+	struct http_request *req = ex->req;
+
+	log_write(&req->log, status >= 500 ? LOG_WARN : LOG_INFO, "%.*s %.*s: %d%s%s",
+		  STR_ARG(req->method), STR_ARG(req->path), status, text ? ": " : "",
+		  text ? text : "");
+	metric_inc(&ex->broker->requests[status / 100], 1);
+}
+
+void answer(struct exchange *ex, int status, const struct json *body)
+{
+	log_answer(ex, status, NULL);
+	http_respond(ex->req, status, json_text(ex->arena, body));
+}
+
+void answer_empty(struct exchange *ex, int status)
+{
+	log_answer(ex, status, NULL);
+	http_respond(ex->req, status, STR("{}"));
+}
+
+static void answer_text(struct exchange *ex, int status, const char *code, const char *text)
+{
+	struct json *body = json_object(ex->arena);
+
+	json_set_cstr(ex->arena, body, "error", code);
+	json_set_cstr(ex->arena, body, "description", text);
+	log_answer(ex, status, text);
+	http_respond(ex->req, status, json_text(ex->arena, body));
+}
+
+void answer_err(struct exchange *ex, int status, const char *code, const struct err *err)
+{
+	answer_text(ex, status, code, err->text);
+}
+
+void answer_error(struct exchange *ex, int status, const char *code, const char *fmt, ...)
+{
+	struct err err;
+	va_list ap;
+
+	va_start(ap, fmt);
+	err_vset(&err, ERR_INVALID, fmt, ap);
+	va_end(ap);
+	answer_text(ex, status, code, err.text);
+}
+
+void answer_retry_after(struct exchange *ex, uint64_t seconds)
+{
+	http_set_header(ex->req, "Retry-After",
+			str_of(arena_printf(ex->arena, "%" PRIu64, seconds)));
+}
+
+void answer_store(struct exchange *ex, int status)
+{
+	if (status == ERR_SEALED) {
+		answer_error(ex, 500, "Unreadable",
+			     "what is stored of this object cannot be opened by any key");
+		return;
+	}
+	answer_retry_after(ex, OSB_RETRY_AFTER);
+	answer_error(ex, 503, "StoreUnavailable",
+		     "the broker cannot reach its store; nothing was changed, please try again");
+}
+
+/* Clients compare these three texts as they stand. */
+void answer_async_required(struct exchange *ex)
+{
+	answer_error(ex, 422, "AsyncRequired",
+		     "This service plan requires client support for asynchronous service "
+		     "operations.");
+}
+
+void answer_concurrency(struct exchange *ex)
+{
+	answer_error(ex, 422, "ConcurrencyError",
+		     "The Service Broker does not support concurrent requests that mutate the "
+		     "same resource.");
+}
+
+void answer_maintenance_conflict(struct exchange *ex)
+{
+	answer_error(ex, 422, "MaintenanceInfoConflict",
+		     "The maintenance_info.version of the request is not the one that the catalog "
+		     "offers for this plan; please fetch the catalog anew.");
+}
+
+/* -- the body ----------------------------------------------------------------------------- */
+
+static int bad_request(struct exchange *ex, const struct err *err)
+{
+	answer_err(ex, 400, "BadRequest", err);
+	return ERR_INVALID;
+}
+
+static bool is_json_type(struct str type)
+{
+	struct str rest;
+
+	type = str_trim(str_cut(type, ';', &rest));
+	return str_ieq(type, STR("application/json")) ||
+	       (str_starts(type, STR("application/")) && str_ends(type, STR("+json")));
+}
+
+static int read_body(struct exchange *ex)
+{
+	struct str type = http_request_header(ex->req, "content-type");
+	struct json *body;
+	struct err err;
+
+	if (!ex->route->has_body)
+		return 0;
+	if (type.n && !is_json_type(type)) {
+		err_set(&err, ERR_INVALID, "Content-Type: must be application/json");
+		return bad_request(ex, &err);
+	}
+	if (json_parse_object(ex->arena, ex->req->body, NULL, &body, &err) < 0) {
+		err_wrap(&err, "body");
+		return bad_request(ex, &err);
+	}
+	ex->body = body;
+	return 0;
+}
+
+int exchange_plan(struct exchange *ex)
+{
+	struct str service_id, plan_id;
+	struct err err;
+
+	if (json_want_string(ex->body, "", "service_id", JSON_REQUIRED | JSON_NONEMPTY, &service_id,
+			     &err) < 0 ||
+	    json_want_string(ex->body, "", "plan_id", JSON_REQUIRED | JSON_NONEMPTY, &plan_id,
+			     &err) < 0)
+		return bad_request(ex, &err);
+	ex->offering = catalog_offering(ex->broker->catalog, service_id);
+	if (!ex->offering) {
+		err_set(&err, ERR_INVALID, "service_id: the catalog has no such service");
+		return bad_request(ex, &err);
+	}
+	ex->plan = offering_plan(ex->offering, plan_id);
+	if (!ex->plan) {
+		err_set(&err, ERR_INVALID, "plan_id: service \"%.*s\" has no such plan",
+			STR_ARG(ex->offering->name));
+		return bad_request(ex, &err);
+	}
+	return 0;
+}
+
+/* The parameters with the defaults of the schema's properties put in where they are absent. */
+static const struct json *with_defaults(struct arena *arena, const struct json *schemas,
+					const char *object, const char *action,
+					const struct json *parameters)
+{
+	const struct json *schema, *value;
+	const struct json_member *property;
+	struct json *filled = json_copy(arena, parameters);
+
+	schema = json_get(json_get(json_get(schemas, object), action), "parameters");
+	json_each_member(property, json_get(schema, "properties")) {
+		value = json_get(property->value, "default");
+		if (value && !json_get_str(filled, property->key))
+			json_add(arena, filled, property->key, json_copy(arena, value));
+	}
+	return filled;
+}
+
+int exchange_parameters(struct exchange *ex, const struct schema *schema, bool whole)
+{
+	struct backend *backend = ex->offering->backend;
+	const struct json *value;
+	struct err err;
+	int rc;
+
+	ex->parameters = json_object(ex->arena);
+	if (json_want_object(ex->body, "", "parameters", JSON_NULL_ABSENT, &ex->parameters, &err) <
+	    0)
+		return bad_request(ex, &err);
+	value = ex->parameters;
+	if (schema && whole)
+		value = with_defaults(ex->arena, ex->plan->schemas,
+				      ex->verb == STORE_BIND ? "service_binding"
+							     : "service_instance",
+				      "create", value);
+	rc = schema ? schema_validate(schema, value, "parameters", &err) : 0;
+	if (rc == 0 && backend->type->check)
+		rc = backend->type->check(backend, ex->verb, ex->plan,
+					  ex->plan_before ? ex->plan_before : ex->plan,
+					  ex->parameters, &err);
+	return rc < 0 ? bad_request(ex, &err) : 0;
+}
+
+int exchange_maintenance(struct exchange *ex, struct str *version)
+{
+	const struct json *info = NULL;
+	struct err err;
+
+	*version = str_make(NULL, 0);
+	if (json_want_object(ex->body, "", "maintenance_info", JSON_NULL_ABSENT, &info, &err) < 0 ||
+	    json_want_string(info, "maintenance_info", "version", JSON_NULL_ABSENT | JSON_NONEMPTY,
+			     version, &err) < 0)
+		return bad_request(ex, &err);
+	if (version->n && !str_eq(*version, ex->plan->maintenance)) {
+		answer_maintenance_conflict(ex);
+		return ERR_CONFLICT;
+	}
+	return 0;
+}
+
+/* -- the query ---------------------------------------------------------------------------- */
+
+int exchange_query(struct exchange *ex, const char *name, struct str *out)
+{
+	struct err err;
+	int rc = url_query_get(ex->arena, ex->req->query, name, out);
+
+	if (rc == 0 && (!out->p || (str_is_utf8(*out) && !memchr(out->p, 0, out->n))))
+		return 0;
+	err_set(&err, ERR_INVALID, "query parameter %s: %s", name,
+		rc == ERR_EXISTS ? "is given twice"
+		: rc < 0         ? "is not well percent-encoded"
+				 : "must be UTF-8 without NUL");
+	return bad_request(ex, &err);
+}
+
+int exchange_query_ids(struct exchange *ex)
+{
+	static const char *const names[] = { "service_id", "plan_id" };
+	struct err err;
+	struct str id;
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(names); i++) {
+		if (exchange_query(ex, names[i], &id) < 0)
+			return ERR_INVALID;
+		if (id.n)
+			continue;
+		err_set(&err, ERR_INVALID, "query parameter %s: is required", names[i]);
+		return bad_request(ex, &err);
+	}
+	return 0;
+}
+
+static int read_accepts(struct exchange *ex)
+{
+	struct err err;
+	struct str value;
+
+	if (exchange_query(ex, "accepts_incomplete", &value) < 0)
+		return ERR_INVALID;
+	ex->accepts_incomplete = str_is(value, "true");
+	if (!value.p || ex->accepts_incomplete || str_is(value, "false"))
+		return 0;
+	err_set(&err, ERR_INVALID, "query parameter accepts_incomplete: must be true or false");
+	return bad_request(ex, &err);
+}
+
+/* -- the store ---------------------------------------------------------------------------- */
+
+static void got(struct call *call, int status)
+{
+	struct exchange *ex = call->data;
+
+	if (status < 0)
+		answer_store(ex, status);
+	else
+		ex->then(ex);
+}
+
+void exchange_get(struct exchange *ex, void (*done)(struct exchange *ex))
+{
+	struct str operation = ex->get.operation;
+
+	ex->then = done;
+	ex->get = (struct store_get){
+		.call = { .done = got, .data = ex },
+		.arena = ex->arena,
+		.platform = ex->platform->name,
+		.instance_id = ex->instance_id,
+		.binding_id = ex->binding_id,
+		.operation = operation,
+	};
+	store_get(ex->broker->store, &ex->get);
+}
+
+int exchange_data(struct exchange *ex, struct str text, const struct json **out)
+{
+	static const struct json_limits limits = { 64 << 20, JSON_DEPTH_CAP };
+	struct json *v;
+	struct err err;
+
+	*out = json_object(ex->arena);
+	if (!text.n)
+		return 0;
+	if (json_parse_object(ex->arena, text, &limits, &v, &err) < 0) {
+		answer_error(ex, 500, "Unreadable", "stored data is damaged: %s", err.text);
+		return ERR_INVALID;
+	}
+	*out = v;
+	return 0;
+}
+
+/* -- the headers -------------------------------------------------------------------------- */
+
+static int read_version(struct exchange *ex)
+{
+	struct str value = http_request_header(ex->req, "x-broker-api-version"), minor;
+	uint64_t number;
+
+	if (!value.p) {
+		answer_error(ex, 400, "BadRequest",
+			     "X-Broker-API-Version: this header is required; this broker speaks "
+			     "2.17");
+		return ERR_INVALID;
+	}
+	value = str_cut(str_trim(value), '.', &minor);
+	if (str_is(value, "2") && str_to_u64(minor, &number) && number <= 9999) {
+		ex->minor = (unsigned)number;
+		return 0;
+	}
+	answer_error(ex, 412, "PreconditionFailed",
+		     "X-Broker-API-Version: must be 2.MINOR; this broker speaks 2.17");
+	return ERR_INVALID;
+}
+
+static int read_identity(struct exchange *ex)
+{
+	struct str header = http_request_header(ex->req, "x-broker-api-originating-identity");
+	struct str platform, encoded, text;
+	struct json *value, *identity;
+	struct err err;
+
+	if (!header.p)
+		return 0;
+	platform = str_cut(str_trim(header), ' ', &encoded);
+	err_set(&err, ERR_INVALID, "must be a platform and base64 of a JSON object");
+	if (platform.n && encoded.n && base64_decode(ex->arena, str_trim(encoded), &text) == 0 &&
+	    json_parse_object(ex->arena, text, NULL, &value, &err) == 0) {
+		identity = json_object(ex->arena);
+		json_set_str(ex->arena, identity, "platform", platform);
+		json_set(ex->arena, identity, "value", value);
+		ex->identity = identity;
+		return 0;
+	}
+	err_wrap(&err, "X-Broker-API-Originating-Identity");
+	return bad_request(ex, &err);
+}
+
+/* -- the path ----------------------------------------------------------------------------- */
+
+static int read_id(struct exchange *ex, struct str raw, const char *what, struct str *id)
+{
+	struct err err;
+	size_t i;
+
+	if (url_decode(ex->arena, raw, id) < 0)
+		err_set(&err, ERR_INVALID, "%s: is not well percent-encoded", what);
+	else if (id->n == 0)
+		err_set(&err, ERR_INVALID, "%s: must not be empty", what);
+	else if (id->n > OSB_ID_MAX)
+		err_set(&err, ERR_INVALID, "%s: must have at most %d bytes", what, OSB_ID_MAX);
+	else if (!str_is_utf8(*id))
+		err_set(&err, ERR_INVALID, "%s: must be UTF-8", what);
+	else {
+		for (i = 0; i < id->n && (unsigned char)id->p[i] >= 0x20 && id->p[i] != 0x7f; i++)
+			;
+		if (i == id->n)
+			return 0;
+		err_set(&err, ERR_INVALID, "%s: must not have control characters", what);
+	}
+	return bad_request(ex, &err);
+}
+
+/* Whether path has the pattern's form; ids are kept raw. */
+static bool path_fits(const char *pattern, struct str path, struct str *instance,
+		      struct str *binding)
+{
+	struct str wanted = str_of(pattern), want, have;
+
+	while (url_segment(&wanted, &want)) {
+		if (!url_segment(&path, &have))
+			return false;
+		if (str_is(want, ":i"))
+			*instance = have;
+		else if (str_is(want, ":b"))
+			*binding = have;
+		else if (!str_eq(want, have))
+			return false;
+	}
+	return !url_segment(&path, &have);
+}
+
+/* Finds the route; answers 404 or 405 when there is none. */
+static int find_route(struct exchange *ex, struct str path, const struct route *routes,
+		      struct str *instance, struct str *binding)
+{
+	struct str method = ex->req->method;
+	char allow[64] = "";
+
+	if (str_is(method, "HEAD"))
+		method = STR("GET");
+	for (; routes->method; routes++) {
+		if (!path_fits(routes->path, path, instance, binding))
+			continue;
+		if (str_is(method, routes->method)) {
+			ex->route = routes;
+			return 0;
+		}
+		snprintf(allow + strlen(allow), sizeof(allow) - strlen(allow), "%s%s%s",
+			 allow[0] ? ", " : "", routes->method,
+			 strcmp(routes->method, "GET") == 0 ? ", HEAD" : "");
+	}
+	if (!allow[0]) {
+		answer_error(ex, 404, "NotFound", "there is nothing at this path");
+		return ERR_NOENT;
+	}
+	http_set_header(ex->req, "Allow", str_of(allow));
+	answer_error(ex, 405, "MethodNotAllowed", "this path knows %s", allow);
+	return ERR_NOENT;
+}
+
+static const struct config_platform *find_platform(const struct config *config, struct str *path)
+{
+	const struct config_platform *best = NULL;
+	size_t i;
+
+	for (i = 0; i < config->n_platforms; i++) {
+		const struct config_platform *p = &config->platforms[i];
+		bool root = str_is(p->prefix, "/");
+
+		if (!root && !(str_starts(*path, p->prefix) && path->n > p->prefix.n &&
+			       path->p[p->prefix.n] == '/'))
+			continue;
+		if (!best || p->prefix.n > best->prefix.n)
+			best = p;
+	}
+	if (best && !str_is(best->prefix, "/"))
+		*path = str_make(path->p + best->prefix.n, path->n - best->prefix.n);
+	return best;
+}
+
+/* -- from the request to its chapter -------------------------------------------------------- */
+
+static void run_route(struct exchange *ex, struct str path, const struct route *routes)
+{
+	struct str instance = { 0 }, binding = { 0 };
+
+	if (find_route(ex, path, routes, &instance, &binding) < 0 || read_version(ex) < 0)
+		return;
+	if (instance.p && read_id(ex, instance, "instance_id", &ex->instance_id) < 0)
+		return;
+	if (binding.p && read_id(ex, binding, "binding_id", &ex->binding_id) < 0)
+		return;
+	if (read_identity(ex) < 0 || read_accepts(ex) < 0 || read_body(ex) < 0)
+		return;
+	ex->route->handle(ex);
+}
+
+struct start {
+	struct exchange ex;
+	struct str path;
+	const struct route *routes;
+};
+
+static void checked(struct start *start, int status)
+{
+	struct exchange *ex = &start->ex;
+
+	if (status == 0 && !ex->platform) {
+		answer_error(ex, 404, "NotFound", "there is no platform at this path");
+	} else if (status == 0) {
+		run_route(ex, start->path, start->routes);
+	} else if (status == ERR_BUSY) {
+		answer_retry_after(ex, ex->check.retry_after ? ex->check.retry_after : 1);
+		answer_error(ex, 429, "TooManyRequests",
+			     "too many passwords to be checked; please try again later");
+	} else {
+		http_set_header(ex->req, "WWW-Authenticate",
+				STR("Basic realm=\"osbd\", charset=\"UTF-8\""));
+		answer_error(ex, 401, "Unauthorized", "user name and password are required");
+	}
+}
+
+static void users_checked(struct call *call, int status)
+{
+	checked(call->data, status);
+}
+
+void exchange_start(struct broker *broker, struct http_request *req, const struct route *routes)
+{
+	struct start *start = arena_zalloc(&req->arena, sizeof(*start));
+	struct exchange *ex = &start->ex;
+	struct str identity = http_request_header(req, "x-broker-api-request-identity");
+	int status;
+
+	ex->req = req;
+	ex->arena = &req->arena;
+	ex->broker = broker;
+	start->path = req->path;
+	start->routes = routes;
+	req->data = ex;
+	if (identity.n)
+		http_set_header(req, "X-Broker-API-Request-Identity", identity);
+	ex->platform = find_platform(broker->config, &start->path);
+	ex->check.call.done = users_checked;
+	ex->check.call.data = start;
+	ex->check.authorization = http_request_header(req, "authorization");
+	ex->check.peer = req->peer;
+	ex->check.platform = ex->platform;
+	if (users_check(broker->users, &ex->check, &status))
+		checked(start, status);
+}
