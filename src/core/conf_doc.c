@@ -67,7 +67,7 @@ static void put_type(const struct conf_key *key, struct buf *buf)
 	if (key->type == CONF_LIST) {
 		buf_puts(buf, key->item ? " of " : " of mappings");
 		if (key->item)
-			buf_puts(buf, type_name(key->item));
+			buf_printf(buf, "%ss", type_name(key->item));
 		if (key->max)
 			buf_printf(buf, ", %lld to %lld of them", (long long)key->min,
 				   (long long)key->max);
