@@ -128,8 +128,7 @@ static int fill_object(struct parse *parse, yyjson_val *from, struct json *to)
 	if (!twice)
 		return 0;
 	return fail_at(parse, (size_t)(twice->key.p - parse->copy) - 1, ERR_SYNTAX,
-		       "duplicate key \"%.*s%s\"",
-		       (int)(twice->key.n < SHOW_MAX ? twice->key.n : SHOW_MAX), twice->key.p,
+		       "duplicate key \"%.*s%s\"", STR_ARG(str_utf8_head(twice->key, SHOW_MAX)),
 		       twice->key.n <= SHOW_MAX ? "" : "...");
 }
 

@@ -53,7 +53,7 @@ static int bad(struct compile *c, const struct schema_node *node, const char *ke
 	put_where(&where, node);
 	if (keyword)
 		buf_printf(&where, "/%s", keyword);
-	err_wrap(c->err, "%.*s", (int)(where.n < 400 ? where.n : 400), where.p);
+	err_wrap(c->err, "%.*s", STR_ARG(str_utf8_head(buf_str(&where), 400)));
 	buf_finish(&where);
 	return code;
 }
@@ -227,7 +227,7 @@ static int take_regex(struct compile *c, struct schema_node *node, const struct 
 
 	if (rc)
 		return bad(c, node, k->name, ERR_SYNTAX, "\"%.*s\" is no regular expression: %s",
-			   (int)(text.n < 200 ? text.n : 200), text.p, why.text);
+			   STR_ARG(str_utf8_head(text, 200)), why.text);
 	return 0;
 }
 
@@ -619,7 +619,7 @@ static int find_draft(const struct json *value, enum schema_draft *draft, struct
 			       json_type_name(named));
 	return err_set(err, ERR_UNSUPPORTED,
 		       "#/$schema: \"%.*s\" is none of the drafts that osbd knows: %s#, %s#, %s#",
-		       (int)(json_str(named).n < 200 ? json_str(named).n : 200), json_str(named).p,
+		       STR_ARG(str_utf8_head(json_str(named), 200)),
 		       schema_meta_uri(SCHEMA_DRAFT_04), schema_meta_uri(SCHEMA_DRAFT_06),
 		       schema_meta_uri(SCHEMA_DRAFT_07));
 }

@@ -315,16 +315,18 @@ int schema_refs_find(struct schema_refs *refs, const struct schema_place *from, 
 	if (!id)
 		return err_set(err, ERR_NOENT,
 			       "\"%.*s\" is outside of this schema, which osbd does not follow",
-			       STR_ARG(ref));
+			       STR_ARG(str_utf8_head(ref, 300)));
 	if (fragment.n && fragment.p[0] != '/') {
 		id = find_id(refs, uri);
 		if (!id)
-			return err_set(err, ERR_NOENT, "\"%.*s\" points to nothing", STR_ARG(ref));
+			return err_set(err, ERR_NOENT, "\"%.*s\" points to nothing",
+				       STR_ARG(str_utf8_head(ref, 300)));
 		*out = id->place;
 		return 0;
 	}
 	*out = id->place;
 	if (!follow_pointer(refs, out, percent_decoded(refs->arena, fragment)))
-		return err_set(err, ERR_NOENT, "\"%.*s\" points to nothing", STR_ARG(ref));
+		return err_set(err, ERR_NOENT, "\"%.*s\" points to nothing",
+			       STR_ARG(str_utf8_head(ref, 300)));
 	return 0;
 }

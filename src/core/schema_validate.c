@@ -95,7 +95,7 @@ static void put_path(struct buf *buf, const struct place *at)
 		return;
 	}
 	buf_putc(buf, '[');
-	json_write_string(buf, str_make(key.p, key.n < SHOW_MAX ? key.n : SHOW_MAX));
+	json_write_string(buf, str_utf8_head(key, SHOW_MAX));
 	buf_putc(buf, ']');
 }
 
@@ -118,15 +118,15 @@ static int invalid(struct check *c, struct report *r, const struct place *at, en
 static int invalid(struct check *c, struct report *r, const struct place *at, enum rank rank,
 		   const char *fmt, ...)
 {
-	char text[640];
+	struct err text;
 	va_list ap;
 
 	if (!r)
 		return INVALID;
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	err_vset(&text, ERR_INVALID, fmt, ap);
 	va_end(ap);
-	*r = (struct report){ .what = arena_strdup(c->arena, text),
+	*r = (struct report){ .what = arena_strdup(c->arena, text.text),
 			      .at = kept(c, at),
 			      .depth = depth_of(at),
 			      .rank = rank,
@@ -146,7 +146,7 @@ static void put_entry(struct buf *list, struct str entry)
 		return;
 	}
 	buf_puts(list, list->n ? ", " : "");
-	buf_put_str(list, str_make(entry.p, entry.n < LIST_MAX ? entry.n : LIST_MAX));
+	buf_put_str(list, str_utf8_head(entry, LIST_MAX));
 }
 
 static bool same_place(const struct place *a, const struct place *b)
@@ -243,8 +243,8 @@ static int check_values(struct check *c, const struct schema_node *node, const s
 	if (node->constant && !json_equal(v, node->constant)) {
 		json_write(&one, node->constant);
 		rc = invalid(c, r, at, RANK_VALUE, "must be %.*s%s",
-			     (int)(one.n < LIST_MAX ? one.n : LIST_MAX), one.p,
-			     one.n < LIST_MAX ? "" : "\xe2\x80\xa6");
+			     STR_ARG(str_utf8_head(buf_str(&one), LIST_MAX)),
+			     one.n <= LIST_MAX ? "" : "\xe2\x80\xa6");
 		buf_finish(&one);
 		return rc;
 	}
@@ -329,13 +329,11 @@ static int check_string(struct check *c, const struct schema_node *node, const s
 			return rc;
 		if (!matched)
 			return invalid(c, r, at, RANK_OTHER, "must match the pattern %.*s",
-				       (int)(node->pattern_text.n < LIST_MAX ? node->pattern_text.n
-									     : LIST_MAX),
-				       node->pattern_text.p);
+				       STR_ARG(str_utf8_head(node->pattern_text, LIST_MAX)));
 	}
 	if (node->format && !node->format(s))
 		return invalid(c, r, at, RANK_OTHER, "must be a valid %.*s",
-			       STR_ARG(node->format_name));
+			       STR_ARG(str_utf8_head(node->format_name, SHOW_MAX)));
 	return 0;
 }
 
@@ -464,16 +462,13 @@ static int not_allowed(struct check *c, const struct schema_node *node, struct s
 		put_entry(&list, m->key);
 	for (i = 0; i < node->n_patterns; i++) {
 		char *text = arena_printf(c->arena, "names like %.*s",
-					  (int)(node->patterns[i].text.n < SHOW_MAX
-							? node->patterns[i].text.n
-							: SHOW_MAX),
-					  node->patterns[i].text.p);
+					  STR_ARG(str_utf8_head(node->patterns[i].text, SHOW_MAX)));
 
 		put_entry(&list, str_of(text));
 	}
 	invalid(c, r, at, RANK_OTHER, "\"%.*s\" is not allowed here (%s%s)",
-		(int)(key.n < SHOW_MAX ? key.n : SHOW_MAX), key.p,
-		list.n ? "allowed: " : "no members are", list.n ? list.p : "");
+		STR_ARG(str_utf8_head(key, SHOW_MAX)), list.n ? "allowed: " : "no members are",
+		list.n ? list.p : "");
 	buf_finish(&list);
 	return INVALID;
 }
@@ -488,7 +483,7 @@ static int check_name(struct check *c, const struct schema_node *node, struct st
 	if (rc != INVALID)
 		return rc;
 	return invalid(c, r, at, RANK_OTHER, "the name \"%.*s\" %s",
-		       (int)(key.n < SHOW_MAX ? key.n : SHOW_MAX), key.p, why.what ? why.what : "");
+		       STR_ARG(str_utf8_head(key, SHOW_MAX)), why.what ? why.what : "");
 }
 
 static int check_member(struct check *c, const struct schema_node *node,
@@ -559,8 +554,7 @@ static int check_dependency(struct check *c, const struct schema_dependency *dep
 	if (dependency->node)
 		return check_node(c, dependency->node, v, at, r);
 	snprintf(with, sizeof(with), " together with \"%.*s\"",
-		 (int)(dependency->key.n < SHOW_MAX ? dependency->key.n : SHOW_MAX),
-		 dependency->key.p);
+		 STR_ARG(str_utf8_head(dependency->key, SHOW_MAX)));
 	return check_required(c, dependency->wanted, v, at, r, with);
 }
 

@@ -96,6 +96,15 @@ bool str_is_utf8(struct str s)
 	return true;
 }
 
+struct str str_utf8_head(struct str s, size_t max)
+{
+	if (s.n <= max)
+		return s;
+	while (max > 0 && ((unsigned char)s.p[max] & 0xC0) == 0x80)
+		max--;
+	return str_make(s.p, max);
+}
+
 size_t str_utf8_len(struct str s)
 {
 	size_t i, len = 0;

@@ -52,6 +52,8 @@ struct str str_cut(struct str s, char c, struct str *rest);
 
 /* True when s is valid UTF-8 (no surrogates, no overlong forms). NUL is valid. */
 bool str_is_utf8(struct str s);
+/* The first bytes of valid UTF-8, at most max, without a part of a character at the end. */
+struct str str_utf8_head(struct str s, size_t max);
 /* The number of characters of valid UTF-8. */
 size_t str_utf8_len(struct str s);
 /* [A-Za-z0-9._~-] only: RFC 3986 unreserved. */
