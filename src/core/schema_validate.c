@@ -1,54 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Checking a value. It is checked without a word first, which is all that a valid value costs;
  * an invalid one is checked a second time, and explained. Every check returns 0 (conforms),
- * INVALID, or an ERR_* when it could not be finished. */
+ * SCHEMA_INVALID, or an ERR_* when it could not be finished. */
 #include "core/schema.h"
 
 #include "core/mem.h"
 #include "core/schema_node.h"
+#include "core/schema_report.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define INVALID 1
 #define PAIRWISE_MAX 8  /* items up to which uniqueItems compares all pairs */
 #define REGEX_SHARE 50  /* backtracking steps of a pattern that count as one step */
-#define LIST_MAX 200    /* bytes of a list of names or values in an error */
-#define SHOW_MAX 100    /* bytes of one name */
-#define ALTERNATIVES 3  /* that one error names */
 #define EXPLAIN_STEPS 8 /* times the steps of a check, for explaining */
 
 struct check {
-	struct arena *arena; /* for explanations */
 	struct err *err;
 	uint64_t steps; /* that are left */
 	unsigned depth;
 };
 
-/* Where a value stands: below up, under a key or, when key.p is NULL, at an index. */
-struct place {
-	const struct place *up;
-	struct str key;
-	size_t index;
-};
-
-/* The most useful of the errors found, by depth, then by rank. In anyOf and oneOf this picks
- * the alternative that was meant: it fails deepest, and not by its type or a constant. */
-enum rank { RANK_TYPE, RANK_VALUE, RANK_OTHER };
-
-struct report {
-	const char *what; /* NULL: nothing yet */
-	const struct place *at;
-	unsigned depth;
-	enum rank rank;
-	unsigned types; /* with RANK_TYPE: what it must be */
-	unsigned alternatives;
-};
-
 static int check_node(struct check *c, const struct schema_node *node, const struct json *v,
-		      const struct place *at, struct report *r);
+		      const struct schema_spot *at, struct schema_report *r);
 
 static int spend(struct check *c, uint64_t steps)
 {
@@ -59,155 +34,6 @@ static int spend(struct check *c, uint64_t steps)
 	}
 	c->steps -= steps;
 	return 0;
-}
-
-/* -- explaining --------------------------------------------------------------------------- */
-
-static unsigned depth_of(const struct place *at)
-{
-	unsigned depth = 0;
-
-	for (; at; at = at->up)
-		depth++;
-	return depth;
-}
-
-static void put_path(struct buf *buf, const struct place *at)
-{
-	struct str key = at->key;
-	size_t i;
-
-	if (!at->up) { /* the root, by its name */
-		buf_put_str(buf, key);
-		return;
-	}
-	put_path(buf, at->up);
-	if (!key.p) {
-		buf_printf(buf, "[%zu]", at->index);
-		return;
-	}
-	for (i = 0; i < key.n; i++)
-		if (!str_is_unreserved(str_make(key.p + i, 1)) || key.p[i] == '.')
-			break;
-	if (i == key.n && i > 0 && i <= SHOW_MAX) {
-		buf_puts(buf, buf->n ? "." : "");
-		buf_put_str(buf, key);
-		return;
-	}
-	buf_putc(buf, '[');
-	json_write_string(buf, str_utf8_head(key, SHOW_MAX));
-	buf_putc(buf, ']');
-}
-
-/* at lives on the stack, so that the report takes it along as a copy. */
-static const struct place *kept(struct check *c, const struct place *at)
-{
-	struct place *copy;
-
-	if (!at)
-		return NULL;
-	copy = arena_new(c->arena, struct place);
-	*copy = *at;
-	copy->up = kept(c, at->up);
-	return copy;
-}
-
-static int invalid(struct check *c, struct report *r, const struct place *at, enum rank rank,
-		   const char *fmt, ...) PRINTF_LIKE(5, 6);
-
-static int invalid(struct check *c, struct report *r, const struct place *at, enum rank rank,
-		   const char *fmt, ...)
-{
-	struct err text;
-	va_list ap;
-
-	if (!r)
-		return INVALID;
-	va_start(ap, fmt);
-	err_vset(&text, ERR_INVALID, fmt, ap);
-	va_end(ap);
-	*r = (struct report){ .what = arena_strdup(c->arena, text.text),
-			      .at = kept(c, at),
-			      .depth = depth_of(at),
-			      .rank = rank,
-			      .alternatives = 1 };
-	return INVALID;
-}
-
-/* Adds an entry unless the list is full; then it ends in "…". */
-static void put_entry(struct buf *list, struct str entry)
-{
-	static const char more[] = ", \xe2\x80\xa6";
-
-	if (str_ends(buf_str(list), str_of(more)))
-		return;
-	if (list->n && list->n + entry.n > LIST_MAX) {
-		buf_puts(list, more);
-		return;
-	}
-	buf_puts(list, list->n ? ", " : "");
-	buf_put_str(list, str_utf8_head(entry, LIST_MAX));
-}
-
-static bool same_place(const struct place *a, const struct place *b)
-{
-	for (; a && b; a = a->up, b = b->up)
-		if (!str_eq(a->key, b->key) || a->index != b->index)
-			return false;
-	return !a && !b;
-}
-
-static const char *types_text(struct check *c, unsigned types, const struct json *v)
-{
-	static const struct {
-		unsigned bit;
-		const char *name;
-	} names[] = {
-		{ TYPE_BIT(JSON_OBJECT), "an object" }, { TYPE_BIT(JSON_ARRAY), "an array" },
-		{ TYPE_BIT(JSON_STRING), "a string" },  { TYPE_BIT(JSON_NUMBER), "a number" },
-		{ TYPE_INTEGER, "an integer" },         { TYPE_BIT(JSON_BOOL), "true or false" },
-		{ TYPE_BIT(JSON_NULL), "null" },
-	};
-	char text[200] = "must be ";
-	unsigned left = types & ~TYPE_STRICT;
-	size_t n = strlen(text), i;
-	const char *is = json_type_name(v);
-
-	if (left & TYPE_BIT(JSON_NUMBER))
-		left &= ~TYPE_INTEGER;
-	else if ((left & TYPE_INTEGER) && json_is_number(v))
-		is = "a number with a fraction";
-	for (i = 0; i < ARRAY_LEN(names); i++) {
-		if (!(left & names[i].bit))
-			continue;
-		left &= ~names[i].bit;
-		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", names[i].name,
-				      left == 0           ? ""
-				      : left & (left - 1) ? ", "
-							  : " or ");
-	}
-	snprintf(text + n, sizeof(text) - n, ", not %s", is);
-	return arena_strdup(c->arena, text);
-}
-
-/* Takes another alternative's error into account; v stands where the alternatives do. */
-static void merge(struct check *c, struct report *best, const struct report *one,
-		  const struct place *at, const struct json *v)
-{
-	if (!best->what || one->depth > best->depth ||
-	    (one->depth == best->depth && one->rank > best->rank)) {
-		*best = *one;
-		return;
-	}
-	if (one->depth < best->depth || one->rank < best->rank || !same_place(one->at, best->at))
-		return;
-	if (best->types && one->types && same_place(one->at, at)) {
-		best->types |= one->types;
-		best->what = types_text(c, best->types, v);
-	} else if (best->alternatives < ALTERNATIVES && !strstr(best->what, one->what)) {
-		best->what = arena_printf(c->arena, "%s, or %s", best->what, one->what);
-		best->alternatives++;
-	}
 }
 
 static const char *plural(uint64_t n)
@@ -233,7 +59,7 @@ static bool has_type(const struct json *v, unsigned types)
 }
 
 static int check_values(struct check *c, const struct schema_node *node, const struct json *v,
-			const struct place *at, struct report *r)
+			const struct schema_spot *at, struct schema_report *r)
 {
 	struct buf list = { NULL, 0, 0 }, one = { NULL, 0, 0 };
 	const struct json *value;
@@ -242,9 +68,9 @@ static int check_values(struct check *c, const struct schema_node *node, const s
 
 	if (node->constant && !json_equal(v, node->constant)) {
 		json_write(&one, node->constant);
-		rc = invalid(c, r, at, RANK_VALUE, "must be %.*s%s",
-			     STR_ARG(str_utf8_head(buf_str(&one), LIST_MAX)),
-			     one.n <= LIST_MAX ? "" : "\xe2\x80\xa6");
+		rc = schema_invalid(r, at, RANK_VALUE, "must be %.*s%s",
+				    STR_ARG(str_utf8_head(buf_str(&one), SCHEMA_LIST_MAX)),
+				    one.n <= SCHEMA_LIST_MAX ? "" : "\xe2\x80\xa6");
 		buf_finish(&one);
 		return rc;
 	}
@@ -257,40 +83,40 @@ static int check_values(struct check *c, const struct schema_node *node, const s
 		if (json_equal(v, value))
 			return 0;
 	if (!r)
-		return INVALID;
+		return SCHEMA_INVALID;
 	json_each_item(i, value, node->values) {
 		buf_clear(&one);
 		json_write(&one, value);
-		put_entry(&list, buf_str(&one));
+		schema_put_entry(&list, buf_str(&one));
 	}
-	rc = invalid(c, r, at, RANK_VALUE,
-		     json_len(node->values) == 1 ? "must be %s" : "must be one of %s",
-		     list.p ? list.p : "nothing");
+	rc = schema_invalid(r, at, RANK_VALUE,
+			    json_len(node->values) == 1 ? "must be %s" : "must be one of %s",
+			    list.p ? list.p : "nothing");
 	buf_finish(&one);
 	buf_finish(&list);
 	return rc;
 }
 
-static int check_number(struct check *c, const struct schema_node *node, const struct json *v,
-			const struct place *at, struct report *r)
+static int check_number(const struct schema_node *node, const struct json *v,
+			const struct schema_spot *at, struct schema_report *r)
 {
 	struct str n = json_num_text(v);
 
 	if (node->minimum.p && json_number_cmp(n, node->minimum) < 0)
-		return invalid(c, r, at, RANK_OTHER, "must be at least %.*s",
-			       STR_ARG(node->minimum));
+		return schema_invalid(r, at, RANK_OTHER, "must be at least %.*s",
+				      STR_ARG(node->minimum));
 	if (node->maximum.p && json_number_cmp(n, node->maximum) > 0)
-		return invalid(c, r, at, RANK_OTHER, "must be at most %.*s",
-			       STR_ARG(node->maximum));
+		return schema_invalid(r, at, RANK_OTHER, "must be at most %.*s",
+				      STR_ARG(node->maximum));
 	if (node->above.p && json_number_cmp(n, node->above) <= 0)
-		return invalid(c, r, at, RANK_OTHER, "must be greater than %.*s",
-			       STR_ARG(node->above));
+		return schema_invalid(r, at, RANK_OTHER, "must be greater than %.*s",
+				      STR_ARG(node->above));
 	if (node->below.p && json_number_cmp(n, node->below) >= 0)
-		return invalid(c, r, at, RANK_OTHER, "must be less than %.*s",
-			       STR_ARG(node->below));
+		return schema_invalid(r, at, RANK_OTHER, "must be less than %.*s",
+				      STR_ARG(node->below));
 	if (node->multiple_of.p && !json_number_multiple_of(n, node->multiple_of))
-		return invalid(c, r, at, RANK_OTHER, "must be a multiple of %.*s",
-			       STR_ARG(node->multiple_of));
+		return schema_invalid(r, at, RANK_OTHER, "must be a multiple of %.*s",
+				      STR_ARG(node->multiple_of));
 	return 0;
 }
 
@@ -305,7 +131,7 @@ static int match(struct check *c, const struct regex *regex, struct str subject,
 }
 
 static int check_string(struct check *c, const struct schema_node *node, const struct json *v,
-			const struct place *at, struct report *r)
+			const struct schema_spot *at, struct schema_report *r)
 {
 	struct str s = json_str(v);
 	bool matched;
@@ -315,25 +141,26 @@ static int check_string(struct check *c, const struct schema_node *node, const s
 		uint64_t length = str_utf8_len(s);
 
 		if (length < node->min_length)
-			return invalid(c, r, at, RANK_OTHER,
-				       "must have at least %" PRIu64 " character%s",
-				       node->min_length, plural(node->min_length));
+			return schema_invalid(r, at, RANK_OTHER,
+					      "must have at least %" PRIu64 " character%s",
+					      node->min_length, plural(node->min_length));
 		if (length > node->max_length)
-			return invalid(c, r, at, RANK_OTHER,
-				       "must have at most %" PRIu64 " character%s",
-				       node->max_length, plural(node->max_length));
+			return schema_invalid(r, at, RANK_OTHER,
+					      "must have at most %" PRIu64 " character%s",
+					      node->max_length, plural(node->max_length));
 	}
 	if (node->pattern) {
 		rc = match(c, node->pattern, s, &matched);
 		if (rc)
 			return rc;
 		if (!matched)
-			return invalid(c, r, at, RANK_OTHER, "must match the pattern %.*s",
-				       STR_ARG(str_utf8_head(node->pattern_text, LIST_MAX)));
+			return schema_invalid(
+				r, at, RANK_OTHER, "must match the pattern %.*s",
+				STR_ARG(str_utf8_head(node->pattern_text, SCHEMA_LIST_MAX)));
 	}
 	if (node->format && !node->format(s))
-		return invalid(c, r, at, RANK_OTHER, "must be a valid %.*s",
-			       STR_ARG(str_utf8_head(node->format_name, SHOW_MAX)));
+		return schema_invalid(r, at, RANK_OTHER, "must be a valid %.*s",
+				      STR_ARG(str_utf8_head(node->format_name, SCHEMA_SHOW_MAX)));
 	return 0;
 }
 
@@ -353,7 +180,7 @@ static int by_hash(const void *a, const void *b)
 	return (x->index > y->index) - (x->index < y->index);
 }
 
-/* Finds two equal items: INVALID and their indexes; 0 when there are none. */
+/* Finds two equal items: SCHEMA_INVALID and their indexes; 0 when there are none. */
 static int find_equal(struct check *c, const struct json *v, size_t *first, size_t *second)
 {
 	size_t n = json_len(v), i, k;
@@ -364,7 +191,7 @@ static int find_equal(struct check *c, const struct json *v, size_t *first, size
 		for (*second = 1; *second < n; ++*second)
 			for (*first = 0; *first < *second; ++*first)
 				if (json_equal(json_at(v, *first), json_at(v, *second)))
-					return INVALID;
+					return SCHEMA_INVALID;
 		return rc;
 	}
 	list = mem_alloc(n * sizeof(*list));
@@ -379,7 +206,7 @@ static int find_equal(struct check *c, const struct json *v, size_t *first, size
 				continue;
 			*first = list[k - 1].index;
 			*second = list[i].index;
-			rc = INVALID;
+			rc = SCHEMA_INVALID;
 		}
 	}
 	mem_free(list);
@@ -394,7 +221,7 @@ static const struct schema_node *node_of_item(const struct schema_node *node, si
 }
 
 static int check_contains(struct check *c, const struct schema_node *node, const struct json *v,
-			  const struct place *at, struct report *r)
+			  const struct schema_spot *at, struct schema_report *r)
 {
 	const struct json *item;
 	size_t i;
@@ -402,28 +229,28 @@ static int check_contains(struct check *c, const struct schema_node *node, const
 
 	json_each_item(i, item, v) {
 		rc = check_node(c, node->contains, item, at, NULL);
-		if (rc != INVALID)
+		if (rc != SCHEMA_INVALID)
 			return rc;
 	}
-	return invalid(c, r, at, RANK_OTHER,
-		       "must contain an item as the schema's \"contains\" says");
+	return schema_invalid(r, at, RANK_OTHER,
+			      "must contain an item as the schema's \"contains\" says");
 }
 
 static int check_array(struct check *c, const struct schema_node *node, const struct json *v,
-		       const struct place *at, struct report *r)
+		       const struct schema_spot *at, struct schema_report *r)
 {
 	size_t n = json_len(v), i, first = 0, second = 0;
 	int rc;
 
 	if (n < node->min_items)
-		return invalid(c, r, at, RANK_OTHER, "must have at least %" PRIu64 " item%s",
-			       node->min_items, plural(node->min_items));
+		return schema_invalid(r, at, RANK_OTHER, "must have at least %" PRIu64 " item%s",
+				      node->min_items, plural(node->min_items));
 	if (n > node->max_items)
-		return invalid(c, r, at, RANK_OTHER, "must have at most %" PRIu64 " item%s",
-			       node->max_items, plural(node->max_items));
+		return schema_invalid(r, at, RANK_OTHER, "must have at most %" PRIu64 " item%s",
+				      node->max_items, plural(node->max_items));
 	for (i = 0; i < n; i++) {
 		const struct schema_node *inside = node_of_item(node, i);
-		struct place here = { at, { NULL, 0 }, i };
+		struct schema_spot here = { at, { NULL, 0 }, i };
 
 		if (!inside)
 			break;
@@ -433,9 +260,9 @@ static int check_array(struct check *c, const struct schema_node *node, const st
 	}
 	if (node->unique && n > 1) {
 		rc = find_equal(c, v, &first, &second);
-		if (rc == INVALID)
-			return invalid(c, r, at, RANK_OTHER, "items %zu and %zu must not be equal",
-				       first, second);
+		if (rc == SCHEMA_INVALID)
+			return schema_invalid(r, at, RANK_OTHER,
+					      "items %zu and %zu must not be equal", first, second);
 		if (rc)
 			return rc;
 	}
@@ -449,47 +276,50 @@ static int key_order(const void *key, const void *property)
 	return str_cmp(*(const struct str *)key, ((const struct schema_property *)property)->key);
 }
 
-static int not_allowed(struct check *c, const struct schema_node *node, struct str key,
-		       const struct place *at, struct report *r)
+static int not_allowed(const struct schema_node *node, struct str key, const struct schema_spot *at,
+		       struct schema_report *r)
 {
 	const struct json_member *m;
 	struct buf list = { NULL, 0, 0 };
 	size_t i;
 
 	if (!r)
-		return INVALID;
+		return SCHEMA_INVALID;
 	json_each_member(m, json_get(node->place.value, "properties"))
-		put_entry(&list, m->key);
+		schema_put_entry(&list, m->key);
 	for (i = 0; i < node->n_patterns; i++) {
-		char *text = arena_printf(c->arena, "names like %.*s",
-					  STR_ARG(str_utf8_head(node->patterns[i].text, SHOW_MAX)));
+		char *text = arena_printf(
+			r->arena, "names like %.*s",
+			STR_ARG(str_utf8_head(node->patterns[i].text, SCHEMA_SHOW_MAX)));
 
-		put_entry(&list, str_of(text));
+		schema_put_entry(&list, str_of(text));
 	}
-	invalid(c, r, at, RANK_OTHER, "\"%.*s\" is not allowed here (%s%s)",
-		STR_ARG(str_utf8_head(key, SHOW_MAX)), list.n ? "allowed: " : "no members are",
-		list.n ? list.p : "");
+	schema_invalid(r, at, RANK_OTHER, "\"%.*s\" is not allowed here (%s%s)",
+		       STR_ARG(str_utf8_head(key, SCHEMA_SHOW_MAX)),
+		       list.n ? "allowed: " : "no members are", list.n ? list.p : "");
 	buf_finish(&list);
-	return INVALID;
+	return SCHEMA_INVALID;
 }
 
 static int check_name(struct check *c, const struct schema_node *node, struct str key,
-		      const struct place *at, struct report *r)
+		      const struct schema_spot *at, struct schema_report *r)
 {
 	struct json name = { .type_ = JSON_STRING, .n_ = (uint32_t)key.n, .u_ = { .text = key.p } };
-	struct report why = { 0 };
+	struct schema_report why = { .arena = r ? r->arena : NULL };
 	int rc = check_node(c, node->names, &name, at, r ? &why : NULL);
 
-	if (rc != INVALID)
+	if (rc != SCHEMA_INVALID)
 		return rc;
-	return invalid(c, r, at, RANK_OTHER, "the name \"%.*s\" %s",
-		       STR_ARG(str_utf8_head(key, SHOW_MAX)), why.what ? why.what : "");
+	return schema_invalid(r, at, RANK_OTHER, "the name \"%.*s\" %s",
+			      STR_ARG(str_utf8_head(key, SCHEMA_SHOW_MAX)),
+			      why.what ? why.what : "");
 }
 
 static int check_member(struct check *c, const struct schema_node *node,
-			const struct json_member *m, const struct place *at, struct report *r)
+			const struct json_member *m, const struct schema_spot *at,
+			struct schema_report *r)
 {
-	struct place here = { at, m->key, 0 };
+	struct schema_spot here = { at, m->key, 0 };
 	const struct schema_property *property = NULL;
 	bool known, matched;
 	size_t i;
@@ -522,12 +352,12 @@ static int check_member(struct check *c, const struct schema_node *node,
 	if (known || !node->additional)
 		return 0;
 	if (node->additional->never)
-		return not_allowed(c, node, m->key, at, r);
+		return not_allowed(node, m->key, at, r);
 	return check_node(c, node->additional, m->value, &here, r);
 }
 
 static int check_required(struct check *c, const struct json *names, const struct json *v,
-			  const struct place *at, struct report *r, const char *with)
+			  const struct schema_spot *at, struct schema_report *r, const char *with)
 {
 	const struct json *name;
 	size_t i;
@@ -536,30 +366,31 @@ static int check_required(struct check *c, const struct json *names, const struc
 	if (rc)
 		return rc;
 	json_each_item(i, name, names) {
-		struct place here = { at, json_str(name), 0 };
+		struct schema_spot here = { at, json_str(name), 0 };
 
 		if (!json_get_str(v, json_str(name)))
-			return invalid(c, r, &here, RANK_OTHER, "is required%s", with);
+			return schema_invalid(r, &here, RANK_OTHER, "is required%s", with);
 	}
 	return 0;
 }
 
 static int check_dependency(struct check *c, const struct schema_dependency *dependency,
-			    const struct json *v, const struct place *at, struct report *r)
+			    const struct json *v, const struct schema_spot *at,
+			    struct schema_report *r)
 {
-	char with[SHOW_MAX + 40];
+	char with[SCHEMA_SHOW_MAX + 40];
 
 	if (!json_get_str(v, dependency->key))
 		return spend(c, 1 + json_len(v) / 16);
 	if (dependency->node)
 		return check_node(c, dependency->node, v, at, r);
 	snprintf(with, sizeof(with), " together with \"%.*s\"",
-		 STR_ARG(str_utf8_head(dependency->key, SHOW_MAX)));
+		 STR_ARG(str_utf8_head(dependency->key, SCHEMA_SHOW_MAX)));
 	return check_required(c, dependency->wanted, v, at, r, with);
 }
 
 static int check_object(struct check *c, const struct schema_node *node, const struct json *v,
-			const struct place *at, struct report *r)
+			const struct schema_spot *at, struct schema_report *r)
 {
 	const struct json_member *m;
 	size_t n = json_len(v), i;
@@ -583,11 +414,11 @@ static int check_object(struct check *c, const struct schema_node *node, const s
 			return rc;
 	}
 	if (n < node->min_properties)
-		return invalid(c, r, at, RANK_OTHER, "must have at least %" PRIu64 " member%s",
-			       node->min_properties, plural(node->min_properties));
+		return schema_invalid(r, at, RANK_OTHER, "must have at least %" PRIu64 " member%s",
+				      node->min_properties, plural(node->min_properties));
 	if (n > node->max_properties)
-		return invalid(c, r, at, RANK_OTHER, "must have at most %" PRIu64 " member%s",
-			       node->max_properties, plural(node->max_properties));
+		return schema_invalid(r, at, RANK_OTHER, "must have at most %" PRIu64 " member%s",
+				      node->max_properties, plural(node->max_properties));
 	return 0;
 }
 
@@ -595,7 +426,7 @@ static int check_object(struct check *c, const struct schema_node *node, const s
 
 /* Counts the alternatives that fit; stops at `enough`. */
 static int count_fitting(struct check *c, const struct schema_list *list, const struct json *v,
-			 const struct place *at, size_t enough, size_t *fitting)
+			 const struct schema_spot *at, size_t enough, size_t *fitting)
 {
 	size_t i;
 	int rc;
@@ -611,27 +442,28 @@ static int count_fitting(struct check *c, const struct schema_list *list, const 
 }
 
 static int explain_none(struct check *c, const struct schema_list *list, const struct json *v,
-			const struct place *at, struct report *r)
+			const struct schema_spot *at, struct schema_report *r)
 {
-	struct report best = { 0 }, one;
+	struct schema_report best = { 0 }, one = { 0 };
 	size_t i;
 	int rc;
 
 	if (!r)
-		return INVALID;
+		return SCHEMA_INVALID;
+	best.arena = one.arena = r->arena;
 	for (i = 0; i < list->n; i++) {
 		rc = check_node(c, list->node[i], v, at, &one);
 		if (rc < 0)
 			return rc;
-		if (rc == INVALID)
-			merge(c, &best, &one, at, v);
+		if (rc == SCHEMA_INVALID)
+			schema_report_merge(&best, &one, at, v);
 	}
 	*r = best;
-	return INVALID;
+	return SCHEMA_INVALID;
 }
 
 static int check_combined(struct check *c, const struct schema_node *node, const struct json *v,
-			  const struct place *at, struct report *r)
+			  const struct schema_spot *at, struct schema_report *r)
 {
 	const struct schema_node *branch;
 	size_t fitting, i;
@@ -656,17 +488,18 @@ static int check_combined(struct check *c, const struct schema_node *node, const
 		if (fitting == 0)
 			return explain_none(c, &node->one_of, v, at, r);
 		if (fitting > 1)
-			return invalid(c, r, at, RANK_OTHER,
-				       "must fit exactly one of %zu alternatives, but fits several",
-				       node->one_of.n);
+			return schema_invalid(
+				r, at, RANK_OTHER,
+				"must fit exactly one of %zu alternatives, but fits several",
+				node->one_of.n);
 	}
 	if (node->not_) {
 		rc = check_node(c, node->not_, v, at, NULL);
 		if (rc < 0)
 			return rc;
 		if (rc == 0)
-			return invalid(c, r, at, RANK_OTHER,
-				       "must not be what the schema excludes with \"not\"");
+			return schema_invalid(r, at, RANK_OTHER,
+					      "must not be what the schema excludes with \"not\"");
 	}
 	if (!node->if_)
 		return 0;
@@ -678,26 +511,21 @@ static int check_combined(struct check *c, const struct schema_node *node, const
 }
 
 static int check_inside(struct check *c, const struct schema_node *node, const struct json *v,
-			const struct place *at, struct report *r)
+			const struct schema_spot *at, struct schema_report *r)
 {
 	int rc = 0;
 
 	if (node->never)
-		return invalid(c, r, at, RANK_OTHER, "is not allowed");
-	if (node->types && !has_type(v, node->types)) {
-		if (!r)
-			return INVALID;
-		invalid(c, r, at, RANK_TYPE, "%s", types_text(c, node->types, v));
-		r->types = node->types;
-		return INVALID;
-	}
+		return schema_invalid(r, at, RANK_OTHER, "is not allowed");
+	if (node->types && !has_type(v, node->types))
+		return schema_invalid_type(r, at, node->types, v);
 	if (node->values || node->constant)
 		rc = check_values(c, node, v, at, r);
 	if (rc)
 		return rc;
 	switch (json_type(v)) {
 	case JSON_NUMBER:
-		rc = check_number(c, node, v, at, r);
+		rc = check_number(node, v, at, r);
 		break;
 	case JSON_STRING:
 		rc = check_string(c, node, v, at, r);
@@ -716,7 +544,7 @@ static int check_inside(struct check *c, const struct schema_node *node, const s
 }
 
 static int check_node(struct check *c, const struct schema_node *node, const struct json *v,
-		      const struct place *at, struct report *r)
+		      const struct schema_spot *at, struct schema_report *r)
 {
 	int rc = spend(c, 1);
 
@@ -737,29 +565,30 @@ static int check_node(struct check *c, const struct schema_node *node, const str
 /* -- entry point -------------------------------------------------------------------------- */
 
 static void explain(struct check *c, const struct schema *schema, const struct json *v,
-		    const struct place *root, struct err *err)
+		    const struct schema_spot *root, struct err *err)
 {
 	struct buf path = { NULL, 0, 0 };
-	struct report report = { 0 };
+	struct arena arena = { NULL, NULL };
+	struct schema_report report = { .arena = &arena };
 
 	c->steps = (uint64_t)EXPLAIN_STEPS * SCHEMA_STEPS_MAX;
-	if (check_node(c, schema->root, v, root, &report) != INVALID || !report.what) {
+	if (check_node(c, schema->root, v, root, &report) != SCHEMA_INVALID || !report.what) {
 		report.what = "does not conform to its schema";
 		report.at = root;
 	}
-	put_path(&path, report.at);
+	schema_put_path(&path, report.at);
 	err_set(err, ERR_INVALID, "%s", report.what);
 	if (path.n)
 		err_wrap(err, "%s", path.p);
 	buf_finish(&path);
+	arena_finish(&arena);
 }
 
 int schema_validate(const struct schema *schema, const struct json *value, const char *root_path,
 		    struct err *err)
 {
-	struct place root = { NULL, str_of(root_path ? root_path : ""), 0 };
-	struct arena arena = { NULL, NULL };
-	struct check c = { &arena, err, SCHEMA_STEPS_MAX, 0 };
+	struct schema_spot root = { NULL, str_of(root_path ? root_path : ""), 0 };
+	struct check c = { err, SCHEMA_STEPS_MAX, 0 };
 	int rc = check_node(&c, schema->root, value, &root, NULL);
 
 	if (rc < 0) {
@@ -771,6 +600,5 @@ int schema_validate(const struct schema *schema, const struct json *value, const
 		return 0;
 	if (err)
 		explain(&c, schema, value, &root, err);
-	arena_finish(&arena);
 	return ERR_INVALID;
 }
