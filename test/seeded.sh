@@ -13,7 +13,7 @@ finds() {
 	local what=$1
 
 	shift
-	if "$@" >"$dir/out" 2>&1; then
+	if ("$@"; exit $?) >"$dir/out" 2>&1; then
 		echo "seeded fault not found: $*"
 		exit 1
 	fi
@@ -87,15 +87,21 @@ printf '#!/bin/sh\nf=$1\nif [ $f = a -a -e $g ]; then [[ $f ]]; fi\n' >"$dir/bad
 finds 'SC3010' shellcheck -S warning "$dir/bad.sh"
 
 # the count of tests
+counted() {
+	local out
+
+	out=$(/usr/bin/python3 test/tally.py "$@")
+	echo "${out%%$'\n'*}"
+}
 printf '{"name":"x","result":"OK","stdout":"1..2\\nok 1 - a\\nok 2 - b\\n"}\n' >"$dir/log.json"
-[ "$(/usr/bin/python3 test/tally.py meson "$dir/log.json" | head -1)" = "2 0" ]
+[ "$(counted meson "$dir/log.json")" = "2 0" ]
 printf '{"name":"x","result":"%s","stdout":"1..2\\nok 1 - a\\n%s"}\n' \
 	FAIL 'not ok 2 - b\n' ERROR '' >"$dir/log.json"
-[ "$(/usr/bin/python3 test/tally.py meson "$dir/log.json" | head -1)" = "2 2" ]
+[ "$(counted meson "$dir/log.json")" = "2 2" ]
 printf '<t><testcase name="a"/><testcase name="b"><failure/></testcase></t>' >"$dir/junit.xml"
-[ "$(/usr/bin/python3 test/tally.py pytest "$dir/junit.xml" | head -1)" = "1 1" ]
+[ "$(counted pytest "$dir/junit.xml")" = "1 1" ]
 printf '<t/>' >"$dir/junit.xml"
-[ "$(/usr/bin/python3 test/tally.py pytest "$dir/junit.xml" | head -1)" = "0 1" ]
+[ "$(counted pytest "$dir/junit.xml")" = "0 1" ]
 
 # valgrind and the sanitizers
 cat >"$dir/leak.c" <<'EOF'
@@ -122,5 +128,34 @@ finds 'definitely lost' grind "$dir/leak" 1 2
 accepts "$dir/leak.asan"
 finds 'heap-buffer-overflow' "$dir/leak.asan" 1
 finds 'LeakSanitizer' "$dir/leak.asan" 1 2
+
+# the trap of test builds: a thread that a library starts
+cat >"$dir/thread.c" <<'EOF'
+#include <uv.h>
+static void work(uv_work_t *req)
+{
+	(void)req;
+}
+static void done(uv_work_t *req, int status)
+{
+	(void)req;
+	(void)status;
+}
+int main(int argc, char **argv)
+{
+	uv_work_t req;
+
+	(void)argv;
+	if (argc > 1)
+		uv_queue_work(uv_default_loop(), &req, work, done);
+	return uv_run(uv_default_loop(), UV_RUN_DEFAULT);
+}
+EOF
+gcc -o "$dir/thread" "$dir/thread.c" src/trap.c -luv
+accepts "$dir/thread"
+finds 'pthread_create' "$dir/thread" 1
+gcc -fsanitize=address,undefined -o "$dir/thread.asan" "$dir/thread.c" src/trap.c -luv
+accepts "$dir/thread.asan"
+finds 'pthread_create' "$dir/thread.asan" 1
 
 echo "$count seeded faults found"
