@@ -12,8 +12,8 @@ void conf_errors_finish(struct conf_errors *errors)
 	*errors = (struct conf_errors){ 0 };
 }
 
-static void add(struct conf_errors *errors, bool warning, uint32_t line, uint32_t column,
-		const char *path, const char *fmt, va_list ap)
+static PRINTF_LIKE(6, 0) void add(struct conf_errors *errors, bool warning, uint32_t line,
+				  uint32_t column, const char *path, const char *fmt, va_list ap)
 {
 	struct conf_message *message;
 	struct err text;

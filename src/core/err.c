@@ -80,12 +80,6 @@ static void end_at_character(char *text, size_t size, int wanted)
 	text[n] = '\0';
 }
 
-#ifdef __clang_analyzer__
-#undef err_set
-#undef err_vset
-#undef err_wrap
-#endif
-
 int err_vset(struct err *err, int code, const char *fmt, va_list ap)
 {
 	if (!err)

@@ -61,10 +61,4 @@ int err_vset(struct err *err, int code, const char *fmt, va_list ap) PRINTF_LIKE
 /* Puts "prefix: " in front of the text; returns err->code (ERR_INVALID when err is NULL). */
 int err_wrap(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-#ifdef __clang_analyzer__ /* sees one file at a time: what these return is never 0 */
-#define err_set(err, code, ...) ((void)err_set(err, code, __VA_ARGS__), (code))
-#define err_vset(err, code, fmt, ap) ((void)err_vset(err, code, fmt, ap), (code))
-#define err_wrap(err, ...) ((void)err_wrap(err, __VA_ARGS__), ERR_INVALID)
-#endif
-
 #endif

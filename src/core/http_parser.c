@@ -152,6 +152,7 @@ static struct http_header *new_header(struct http_parser *parser)
 		req->headers = more;
 		parser->headers_size = size;
 	}
+	assert(req->headers);
 	req->headers[req->n_headers] = (struct http_header){ 0 };
 	return &req->headers[req->n_headers++];
 }
