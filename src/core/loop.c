@@ -138,7 +138,8 @@ static void on_alarm(uv_timer_t *alarm)
 	struct loop *loop = alarm->data;
 
 	fire_due(loop);
-	set_alarm(loop);
+	if (!loop->stopping) /* else what is due stays due, and libuv would call here for ever */
+		set_alarm(loop);
 }
 
 /* -- soon and the end of a turn --------------------------------------------------------- */
@@ -261,6 +262,7 @@ bool loop_turn(struct loop *loop)
 bool loop_run_until(struct loop *loop, const bool *done)
 {
 	loop->stopping = false;
+	set_alarm(loop);
 	while (!loop->stopping && !(done && *done))
 		if (!loop_turn(loop))
 			break;

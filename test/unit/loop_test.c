@@ -10,6 +10,7 @@
 #include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static char trace[256];
 
@@ -48,6 +49,33 @@ static void test_timers_in_order(void **state)
 	timer_stop(&d.timer);
 	loop_run(&loop);
 	assert_string_equal(trace, "abc");
+	assert_int_equal(loop_finish(&loop), 0);
+}
+
+static void on_stop(struct timer *timer)
+{
+	note('s');
+	loop_stop(timer->loop);
+}
+
+/* A loop that is stopped with timers due ends at once; they fire when it runs again. */
+static void test_stop_with_timers_due(void **state)
+{
+	struct letter a = { .c = 'a' }, b = { .c = 'b' };
+	struct timer stop = { 0 };
+	struct loop loop;
+
+	(void)state;
+	trace[0] = '\0';
+	assert_int_equal(loop_init(&loop), 0);
+	timer_start(&stop, &loop, 5, on_stop);
+	timer_start(&a.timer, &loop, 6, on_letter);
+	timer_start(&b.timer, &loop, 20, on_letter);
+	usleep(10 * 1000);
+	loop_run(&loop);
+	assert_string_equal(trace, "s");
+	loop_run(&loop);
+	assert_string_equal(trace, "sab");
 	assert_int_equal(loop_finish(&loop), 0);
 }
 
@@ -183,6 +211,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_timers_in_order),
+		cmocka_unit_test(test_stop_with_timers_due),
 		cmocka_unit_test(test_heap),
 		cmocka_unit_test(test_test_time),
 		cmocka_unit_test(test_soon_and_end_of_turn),
