@@ -123,19 +123,19 @@ static void give_slot(struct journal *journal, struct journal_slots *slots)
 
 /* -- waiting for an op -------------------------------------------------------------------- */
 
-static void tell_waits(struct journal *journal, int64_t seq, bool ended)
+static void tell_waits(struct journal *journal, int64_t seq, bool ended, int status)
 {
 	struct list *pos, *tmp;
 
 	list_each(pos, tmp, &journal->waits) {
 		struct journal_wait *wait = container_of(pos, struct journal_wait, node);
 
-		if (wait->op != seq || (wait->for_end && !ended) || !list_linked(&wait->node))
+		if (wait->op != seq || (wait->for_end && !ended && status == 0))
 			continue;
 		list_remove(&wait->node);
 		timer_stop(&wait->timer);
 		wait->ended = ended;
-		call_end_soon(journal->loop, &wait->call, 0);
+		call_end_soon(journal->loop, &wait->call, status);
 	}
 }
 
@@ -210,7 +210,7 @@ static void answer_if_due(struct journal_op *job, const struct op_step *before)
 	if (!before || strcmp(before->name, job->answer) != 0)
 		return;
 	job->answered = true;
-	tell_waits(job->journal, job->row.seq, false);
+	tell_waits(job->journal, job->row.seq, false, 0);
 }
 
 static void send_step(struct timer *timer)
@@ -273,6 +273,7 @@ static void released(struct call *call, int status)
 			 "could not be given back (%s): it is resumed later all the same",
 			 err_str(status));
 	job->slots->waiting = true;
+	tell_waits(job->journal, job->row.seq, false, ERR_CANCELED);
 	free_op(job);
 }
 
@@ -294,7 +295,7 @@ static void tell_follower(struct journal *journal, const struct store_op *follow
 	if (!follower->seq)
 		return;
 	if (follower->state == STORE_OP_ENDED) {
-		tell_waits(journal, follower->seq, true);
+		tell_waits(journal, follower->seq, true, 0);
 		return;
 	}
 	slots = slots_of(journal, follower->service);
@@ -328,7 +329,7 @@ static void end_stored(struct call *call, int status)
 		metric_inc(&journal->ended[job->row.verb][failed], 1);
 	}
 	failpoint("%s.ended", job->op.name);
-	tell_waits(journal, job->row.seq, true);
+	tell_waits(journal, job->row.seq, true, 0);
 	tell_follower(journal, &job->end.follower);
 	free_op(job);
 }
@@ -542,8 +543,8 @@ void journal_begin(struct journal *journal, struct journal_begin *begin)
 	begin->begin.call.done = begun;
 	begin->begin.call.data = begin;
 	call_begin(&begin->call, NULL);
-	if (slots && !slots->waiting && !journal->draining && !begin->begin.at_once &&
-	    slots_free(journal, slots)) {
+	if (slots && !journal->draining && !begin->begin.at_once &&
+	    (begin->beyond || (!slots->waiting && slots_free(journal, slots)))) {
 		take_slot(journal, slots);
 		begin->slots = slots;
 		begin->begin.owner = str_of(journal->owner);
@@ -830,6 +831,11 @@ void journal_start(struct journal *journal)
 uint32_t journal_running(const struct journal *journal)
 {
 	return journal->n_running;
+}
+
+struct store *journal_store(const struct journal *journal)
+{
+	return journal->store;
 }
 
 void journal_destroy(struct journal *journal)

@@ -79,6 +79,7 @@ void journal_start(struct journal *journal);
 void journal_drain(struct journal *journal, uint64_t ms, void (*drained)(void *data), void *data);
 
 uint32_t journal_running(const struct journal *journal);
+struct store *journal_store(const struct journal *journal);
 
 /* store_begin with the journal's part: slots, owner, max_waiting, and the op begins to run. All
  * in-fields of begin but owner and max_waiting are the caller's. status and begin.result as the
@@ -86,6 +87,7 @@ uint32_t journal_running(const struct journal *journal);
 struct journal_begin {
 	struct call call;
 	struct store_begin begin;
+	bool beyond; /* takes a slot even when none is free: what a running op waits for */
 	struct journal_slots *slots; /* private */
 	struct journal *journal;
 };

@@ -107,6 +107,7 @@ struct osb_op {
 	const struct json *predecessor_response; /* its bind response; NULL: none */
 	bool by_platform;                        /* false: an expiry, asked by osbd itself */
 	const struct json *request;              /* the row's, for osb/flow */
+	struct unbind_all *unbind_all;           /* for osb/unbind_all */
 };
 
 struct backend_verb {

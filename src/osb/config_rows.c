@@ -591,6 +591,9 @@ static const struct conf_key service_rows[] = {
 		 "absent and the backend can do it." },
 	{ "plan_updateable", CONF_BOOL, 0, SERVICE(plan_updateable), .fallback = "false",
 	  .doc = "Whether instances can change their plan, unless the plan says otherwise." },
+	{ "requires_app", CONF_BOOL, 0, SERVICE(requires_app), .fallback = "false",
+	  .doc = "Whether a bind must name an application; one that does not is answered with "
+		 "422 RequiresApp." },
 	{ "instances_retrievable", CONF_BOOL, 0, SERVICE(instances_retrievable), .fallback = "true",
 	  .doc = "Whether instances can be fetched." },
 	{ "bindings_retrievable", CONF_BOOL, 0, SERVICE(bindings_retrievable), .fallback = "true",

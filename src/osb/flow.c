@@ -2,6 +2,7 @@
 #include "osb/flow.h"
 
 #include "core/json_same.h"
+#include "osb/unbind_all.h"
 
 /* -- what makes two requests the same ----------------------------------------------------- */
 
@@ -163,6 +164,9 @@ static struct osb_op *make_op(const struct flows *flows, const struct store_clai
 	flow->name = store_verb_name(row->op.verb);
 	flow->loop = flows->loop;
 	flow->forth = verb->steps;
+	if (row->op.verb == STORE_DEPROVISION && row->instance.n_bindings &&
+	    offering->config->with_bindings == CONFIG_UNBIND)
+		flow->forth = unbind_all_steps(&flow->arena, verb->steps);
 	flow->deadline = row->op.deadline;
 	if (is_create(row->op.verb) && !verb->no_halt) {
 		back = backend_verb(offering->backend, plan, opposite(row->op.verb));

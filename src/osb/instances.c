@@ -133,6 +133,8 @@ static void delete_instance(struct exchange *ex)
 	b->plan_id = instance->plan_id;
 	b->rev = instance->rev;
 	b->request = json_text(ex->arena, operate_request(ex));
+	if (instance->n_bindings && ex->offering->config->with_bindings == CONFIG_UNBIND)
+		pure = false; /* the unbinds are operations of their own */
 	b->ignore_bindings = ex->offering->config->with_bindings != CONFIG_REFUSE;
 	operate(ex, pure, instance, NULL, instance_delete);
 }

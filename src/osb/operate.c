@@ -207,12 +207,22 @@ static void halt_create(struct exchange *ex)
 	journal_begin(ex->broker->journal, &ex->begin);
 }
 
+static void answer_stopping(struct exchange *ex)
+{
+	answer_retry_after(ex, OSB_RETRY_AFTER);
+	answer_error(ex, 503, "Stopping",
+		     "this broker is being stopped; the %s goes on when it is back",
+		     store_verb_name(ex->verb));
+}
+
 static void end_waited(struct call *call, int status)
 {
 	struct exchange *ex = call->data;
 
 	if (status == 0)
 		answer_over(ex);
+	else if (status == ERR_CANCELED)
+		answer_stopping(ex);
 	else if (is_create(ex->verb) && ex->begin.begin.can_halt)
 		halt_create(ex);
 	else
