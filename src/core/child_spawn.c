@@ -25,21 +25,6 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
-/* A descriptor for the child must not stand where another one is to be put. */
-static int above_standard(int *fd)
-{
-	int high;
-
-	if (*fd > CHILD_WIRE_FD)
-		return 0;
-	high = fcntl(*fd, F_DUPFD_CLOEXEC, CHILD_WIRE_FD + 1);
-	if (high < 0)
-		return errno;
-	close(*fd);
-	*fd = high;
-	return 0;
-}
-
 static int make_pipe(int *reader, int *writer)
 {
 	int fds[2];
@@ -51,7 +36,9 @@ static int make_pipe(int *reader, int *writer)
 	return 0;
 }
 
-/* The child's ends; they become 0, 1, 2 and 3. */
+/* The child's ends; they become 0, 1, 2 and 3, in this order. As the kernel gives the lowest free
+ * number, none stands below its place, even when 0, 1 and 2 are free here: so none is overwritten
+ * before it was put there. */
 struct ends {
 	int in, out, err, control;
 };
@@ -73,15 +60,7 @@ static int make_ends(struct child_spawned *ours, struct ends *ends, bool with_in
 		return code;
 	ours->control = fds[0];
 	ends->control = fds[1];
-	if (ends->in >= 0)
-		code = above_standard(&ends->in);
-	if (code == 0)
-		code = above_standard(&ends->out);
-	if (code == 0)
-		code = above_standard(&ends->err);
-	if (code == 0)
-		code = above_standard(&ends->control);
-	return code;
+	return 0;
 }
 
 static int spawn(const char *supervisor, const char *const *program, const char *const *env,
