@@ -409,7 +409,7 @@ int net_listen(struct net_listener *listener, const char *address, char *bound, 
 	       struct err *err)
 {
 	union any_address to;
-	socklen_t size;
+	socklen_t size = 0;
 	int rc;
 
 	listener->paused = listener->closing = listener->resting = false;
