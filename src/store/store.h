@@ -273,7 +273,7 @@ struct store_get {
 	uint32_t waiting_before; /* op WAITING: how many stand before it */
 };
 
-/* Rows for a person or a timer to look at, oldest first, from a seq on. */
+/* Rows for a person or a timer to look at, oldest first: instances, then bindings, then ops. */
 enum store_list_kind {
 	STORE_LIST_EXPIRED,    /* bindings READY whose time is up */
 	STORE_LIST_ORPHANS,    /* DIRTY objects, and READY ones whose deletion failed */
@@ -282,6 +282,7 @@ enum store_list_kind {
 };
 
 struct store_listed {
+	int64_t at; /* `from` of a list that goes on behind this row */
 	struct store_instance instance;
 	struct store_binding binding; /* seq 0: the instance itself is meant */
 	struct str service;           /* the latest op's */
@@ -293,7 +294,7 @@ struct store_list {
 	struct arena *arena;
 	enum store_list_kind kind;
 	int64_t instance; /* BINDINGS */
-	int64_t from;     /* seq, not included */
+	int64_t from;     /* 0, or `at` of the last row of the list before */
 	uint32_t max;
 	/* out */
 	struct store_listed *rows;
@@ -310,7 +311,7 @@ struct store_purge {
 	uint32_t n; /* == max: there is more */
 };
 
-/* Seals rows of old keys with the first key, at most max rows. */
+/* Seals rows of old keys with the first key, at most max rows. One at a time: ERR_BUSY. */
 struct store_reseal {
 	struct call call;
 	uint32_t max;

@@ -1,0 +1,413 @@
+/* Opening and closing. Opening: the file, the lock, the schema, the keys, the rows that the
+ * predecessor left running, the counts. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/sqlite.h"
+
+#include "core/digest.h"
+#include "store/sqlite_ops.h"
+#include "store/sqlite_schema.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool in_memory(const char *path)
+{
+	return strcmp(path, ":memory:") == 0;
+}
+
+/* -- the file and its lock -------------------------------------------------------------- */
+
+/* The directory's path, owned by the caller. */
+static char *directory_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (!slash)
+		return mem_strdup(".");
+	return mem_strndup(path, slash == path ? 1 : (size_t)(slash - path));
+}
+
+static int make_file(const char *path, struct err *err)
+{
+	char *dir = directory_of(path);
+	struct stat st;
+	int fd, rc = 0;
+
+	if (stat(dir, &st) != 0)
+		rc = err_set(err, err_from_uv(-errno), "the directory %s: %s", dir,
+			     strerror(errno));
+	else if (!S_ISDIR(st.st_mode))
+		rc = err_set(err, ERR_INVALID, "%s is not a directory", dir);
+	fd = rc == 0 ? open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
+	if (fd >= 0) {
+		close(fd); /* nobody has a lock on a file that is new */
+		fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (fd < 0 || fsync(fd) != 0)
+			rc = err_set(err, ERR_IO, "%s: %s", dir, strerror(errno));
+		if (fd >= 0)
+			close(fd);
+	} else if (rc == 0 && errno != EEXIST) {
+		rc = err_set(err, err_from_uv(-errno), "%s", strerror(errno));
+	}
+	mem_free(dir);
+	return rc;
+}
+
+/* The process that holds a lock on the file, as /proc/locks tells; 0: unknown. The file itself
+ * is not opened for this: closing it would drop the locks that this process has on it. */
+static long lock_holder(const char *path)
+{
+	FILE *locks = fopen("/proc/locks", "re");
+	char line[256];
+	struct stat st;
+	long holder = 0;
+
+	if (!locks)
+		return 0;
+	while (stat(path, &st) == 0 && fgets(line, sizeof(line), locks)) {
+		unsigned long long inode;
+		long pid;
+
+		/* 1: POSIX  ADVISORY  WRITE 4711 fe:01:131077 1073741825 1073742335 */
+		if (sscanf(line, "%*s %*s %*s %*s %ld %*[^:]:%*[^:]:%llu", &pid, &inode) == 2 &&
+		    inode == st.st_ino)
+			holder = pid;
+	}
+	fclose(locks);
+	return holder;
+}
+
+static int failed(sqlite3 *db, const char *path, struct err *err)
+{
+	int code = sqlite3_errcode(db) & 0xff;
+	long pid;
+
+	if (code != SQLITE_BUSY && code != SQLITE_LOCKED)
+		return err_set(err, code == SQLITE_NOTADB ? ERR_UNSUPPORTED : ERR_STORE, "%s",
+			       sqlite3_errmsg(db));
+	pid = lock_holder(path);
+	if (pid == (long)getpid())
+		return err_set(err, ERR_BUSY, "this process (%ld) has the store open already", pid);
+	if (pid != 0)
+		return err_set(err, ERR_BUSY, "process %ld has the store open; only one may", pid);
+	return err_set(err, ERR_BUSY, "another process has the store open; only one may");
+}
+
+static int open_file(struct sqlite_db *s, const char *path, struct err *err)
+{
+	static const char pragmas[] = "PRAGMA locking_mode = EXCLUSIVE;"
+				      "PRAGMA cache_size = -1024;"
+				      "PRAGMA mmap_size = 0;"
+				      "PRAGMA temp_store = MEMORY;"
+				      "PRAGMA foreign_keys = OFF;"
+				      "PRAGMA trusted_schema = OFF;"
+				      "PRAGMA journal_mode = WAL;"
+				      "PRAGMA synchronous = FULL;"
+				      "PRAGMA wal_autocheckpoint = 1000;"
+				      "PRAGMA journal_size_limit = 8388608;"
+				      "BEGIN EXCLUSIVE;"
+				      "COMMIT";
+	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
+	int rc = 0;
+
+	if (in_memory(path))
+		flags |= SQLITE_OPEN_CREATE;
+	else
+		rc = make_file(path, err);
+	if (rc != 0)
+		return rc;
+	if (sqlite3_open_v2(path, &s->db, flags, NULL) != SQLITE_OK)
+		return err_set(err, access(path, R_OK | W_OK) != 0 ? ERR_ACCESS : ERR_STORE, "%s",
+			       s->db ? sqlite3_errmsg(s->db) : "no memory");
+	if (sqlite3_exec(s->db, pragmas, NULL, NULL, NULL) != SQLITE_OK)
+		return failed(s->db, path, err);
+	return 0;
+}
+
+/* -- keys ------------------------------------------------------------------------------- */
+
+static int add_key_file(struct sqlite_db *s, const char *path, bool first, struct err *err)
+{
+	char *dir = directory_of(path), *file = mem_alloc(strlen(dir) + sizeof("/seal.key"));
+	bool given = seal_keys_count(s->keys) > 0, made = false;
+	int rc;
+
+	sprintf(file, "%s/seal.key", dir);
+	if (given && access(file, F_OK) != 0)
+		rc = 0;
+	else
+		rc = seal_keys_add_file(s->keys, file, first && !given, &made, err);
+	if (rc == ERR_NOENT)
+		rc = err_set(err, rc,
+			     "%s is missing and no keys are configured: what the store keeps is "
+			     "sealed with it",
+			     file);
+	if (made)
+		log_info(&s->store.log, "made %s: keep a copy, the store cannot be read without it",
+			 file);
+	mem_free(file);
+	mem_free(dir);
+	return rc;
+}
+
+static int seal_print(struct sqlite_db *s, struct err *err)
+{
+	struct seal_place place = { "meta", "print", 0 };
+
+	buf_clear(&s->buf);
+	seal_close(s->keys, &place, str_make((char *)s->print, PRINT_SIZE), &s->buf);
+	if (meta_set(s->db, "print", buf_str(&s->buf)) != 0)
+		return err_set(err, ERR_STORE, "%s", sqlite3_errmsg(s->db));
+	return 0;
+}
+
+/* The key of digests: made with the store, kept sealed; it also proves that the keys are right. */
+static int read_print(struct sqlite_db *s, const struct store_options *options, struct err *err)
+{
+	struct seal_place place = { "meta", "print", 0 };
+	struct str sealed, plain;
+	int rc = meta_get(s->db, "print", &s->arena, &sealed);
+
+	if (rc != 0 && rc != ERR_NOENT)
+		return err_set(err, ERR_STORE, "%s", sqlite3_errmsg(s->db));
+	if (options->keys)
+		seal_keys_add_all(s->keys, options->keys);
+	if (!in_memory(options->path)) {
+		int added = add_key_file(s, options->path, rc == ERR_NOENT, err);
+
+		if (added != 0)
+			return added;
+	} else if (seal_keys_count(s->keys) == 0) {
+		seal_keys_add_random(s->keys);
+	}
+	if (rc == ERR_NOENT) {
+		random_bytes(s->print, PRINT_SIZE);
+		return seal_print(s, err);
+	}
+	if (seal_open(s->keys, &place, sealed, &s->arena, &plain) != 0 || plain.n != PRINT_SIZE)
+		return err_set(err, ERR_SEALED,
+			       "none of the keys opens the store: key \"%.*s\" does",
+			       STR_ARG(seal_key_id(sealed)));
+	memcpy(s->print, plain.p, PRINT_SIZE);
+	mem_wipe((char *)plain.p, plain.n);
+	return seal_is_current(s->keys, sealed) ? 0 : seal_print(s, err);
+}
+
+/* -- what the rows say ------------------------------------------------------------------ */
+
+static int query(struct sqlite_db *s, const char *sql, int64_t *value, struct err *err)
+{
+	sqlite3_stmt *stmt;
+	bool ok = sqlite3_prepare_v2(s->db, sql, -1, &stmt, NULL) == SQLITE_OK;
+
+	if (ok && sqlite3_step(stmt) == SQLITE_ROW)
+		*value = sqlite3_column_int64(stmt, 0);
+	if (ok)
+		ok = sqlite3_finalize(stmt) == SQLITE_OK;
+	return ok ? 0 : err_set(err, ERR_STORE, "%s", sqlite3_errmsg(s->db));
+}
+
+static int read_next(struct sqlite_db *s, enum table table, const char *name, const char *sql,
+		     struct err *err)
+{
+	int64_t kept = 0, last = 0;
+	int rc = meta_get_int(s->db, name, &kept);
+
+	if (rc != 0 && rc != ERR_NOENT)
+		return err_set(err, ERR_STORE, "%s", sqlite3_errmsg(s->db));
+	rc = query(s, sql, &last, err);
+	s->counts.next[table] = last + 1 > kept ? last + 1 : kept;
+	return rc;
+}
+
+static int count_ops(struct sqlite_db *s, struct err *err)
+{
+	sqlite3_stmt *stmt;
+	int rc;
+
+	if (sqlite3_prepare_v2(s->db,
+			       "SELECT verb, state, count(*) FROM op INDEXED BY op_live"
+			       " WHERE state <> 2 GROUP BY 1, 2",
+			       -1, &stmt, NULL) != SQLITE_OK)
+		return err_set(err, ERR_STORE, "%s", sqlite3_errmsg(s->db));
+	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+		int verb = sqlite3_column_int(stmt, 0), state = sqlite3_column_int(stmt, 1);
+
+		if (verb >= 0 && verb < STORE_VERBS && state >= 0 && state < 4)
+			s->counts.ops[verb][state] = (uint64_t)sqlite3_column_int64(stmt, 2);
+	}
+	sqlite3_finalize(stmt);
+	return rc == SQLITE_DONE ? 0 : err_set(err, ERR_STORE, "%s", sqlite3_errmsg(s->db));
+}
+
+static int read_id(struct sqlite_db *s, struct err *err)
+{
+	struct str id;
+	int rc = meta_get(s->db, "id", &s->arena, &id);
+
+	if (rc == ERR_NOENT) {
+		random_id(s->id, STORE_ID_SIZE);
+		rc = meta_set(s->db, "id", str_of(s->id));
+	} else if (rc == 0 && id.n == STORE_ID_SIZE) {
+		memcpy(s->id, id.p, STORE_ID_SIZE);
+	} else {
+		rc = ERR_STORE;
+	}
+	return rc == 0 ? 0 : err_set(err, rc, "the store's id cannot be read");
+}
+
+/* The predecessor is dead, as the lock proves: its running ops wait for a slot again. */
+static int take_over(struct sqlite_db *s, struct err *err)
+{
+	int n;
+
+	if (sqlite3_exec(s->db,
+			 "UPDATE op INDEXED BY op_live SET state = 0, owner = NULL"
+			 " WHERE state <> 2 AND state = 1",
+			 NULL, NULL, NULL) != SQLITE_OK)
+		return err_set(err, ERR_STORE, "%s", sqlite3_errmsg(s->db));
+	n = sqlite3_changes(s->db);
+	if (n > 0)
+		log_info(&s->store.log, "%d operations of the process before this one go on", n);
+	return 0;
+}
+
+static int read_store(struct sqlite_db *s, const struct store_options *options, struct err *err)
+{
+	int rc = read_print(s, options, err);
+
+	if (rc == 0)
+		rc = read_id(s, err);
+	if (rc == 0)
+		rc = take_over(s, err);
+	if (rc == 0)
+		rc = count_ops(s, err);
+	if (rc == 0)
+		rc = read_next(s, TABLE_INSTANCE, "next_instance", "SELECT max(seq) FROM instance",
+			       err);
+	if (rc == 0)
+		rc = read_next(s, TABLE_BINDING, "next_binding", "SELECT max(seq) FROM binding",
+			       err);
+	if (rc == 0)
+		rc = read_next(s, TABLE_OP, "next_op", "SELECT max(seq) FROM op", err);
+	return rc;
+}
+
+static int prepare(struct sqlite_db *s, const struct store_options *options, struct err *err)
+{
+	bool fresh;
+	int rc = open_file(s, options->path, err);
+
+	if (rc == 0)
+		rc = schema_migrate(s->db, &sqlite_schema, &fresh, err);
+	if (rc != 0)
+		return rc;
+	if (sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)
+		return failed(s->db, options->path, err);
+	rc = read_store(s, options, err);
+	if (rc == 0 && sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
+		rc = err_set(err, ERR_STORE, "%s", sqlite3_errmsg(s->db));
+	if (rc == 0 && fresh)
+		log_info(&s->store.log, "made a new store");
+	return rc;
+}
+
+/* -- life ------------------------------------------------------------------------------- */
+
+static void destroy(struct sqlite_db *s)
+{
+	loop_unhook(&s->hook);
+	metrics_remove(&s->commits);
+	metrics_remove(&s->commit_failures);
+	metrics_remove(&s->commit_seconds);
+	db_finish(s);
+	sqlite3_close(s->db);
+	seal_keys_destroy(s->keys);
+	mem_wipe(s->print, sizeof(s->print));
+	buf_wipe(&s->buf);
+	arena_finish(&s->arena);
+	mem_free(s);
+}
+
+static void finish(struct sqlite_db *s)
+{
+	void (*closed)(void *data) = s->closed;
+	void *data = s->closed_data;
+
+	destroy(s);
+	closed(data);
+}
+
+static void sqlite_close(struct store *store, void (*closed)(void *data), void *data)
+{
+	struct sqlite_db *s = sqlite_of(store);
+
+	s->closed = closed;
+	s->closed_data = data;
+	s->finish = finish;
+	loop_again(store->loop);
+}
+
+static void add_metrics(struct sqlite_db *s, struct metrics *metrics)
+{
+	static const double bounds[] = { 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01,
+					 0.02,   0.05,   0.1,    0.5,   1,     5 };
+
+	s->commits = (struct metric){ .kind = METRIC_COUNTER,
+				      .name = "osbd_store_commits_total",
+				      .help = "Transactions made durable." };
+	s->commit_failures = (struct metric){ .kind = METRIC_COUNTER,
+					      .name = "osbd_store_commit_failures_total",
+					      .help = "Transactions that could not be committed." };
+	s->commit_seconds = (struct metric){ .kind = METRIC_HISTOGRAM,
+					     .name = "osbd_store_commit_seconds",
+					     .help = "Time that a commit took.",
+					     .bounds = bounds,
+					     .n_bounds = ARRAY_LEN(bounds) };
+	if (!metrics)
+		return;
+	metrics_add(metrics, &s->commits);
+	metrics_add(metrics, &s->commit_failures);
+	metrics_add(metrics, &s->commit_seconds);
+}
+
+#define TYPE(NAME)                                                                                 \
+	{                                                                                          \
+		.name = NAME, .close = sqlite_close, .begin = sqlite_begin, .claim = sqlite_claim, \
+		.step = sqlite_step, .end = sqlite_op_end, .release = sqlite_release,              \
+		.get = sqlite_get, .list = sqlite_list, .purge = sqlite_purge,                     \
+		.reseal = sqlite_reseal, .stats = sqlite_stats, .plan_use = sqlite_plan_use,       \
+	}
+
+static const struct store_type type_sqlite = TYPE("sqlite");
+static const struct store_type type_memory = TYPE("memory");
+
+int store_sqlite_open(const struct store_options *options, struct store **store, struct err *err)
+{
+	struct sqlite_db *s = mem_zalloc(sizeof(*s));
+	int rc;
+
+	*store = NULL;
+	s->store.type = in_memory(options->path) ? &type_memory : &type_sqlite;
+	s->store.loop = options->loop;
+	if (options->log)
+		log_child(&s->store.log, options->log);
+	s->keys = seal_keys_create();
+	list_init(&s->turn);
+	s->hook.end_of_turn = db_end_of_turn;
+	add_metrics(s, options->metrics);
+	rc = prepare(s, options, err);
+	if (rc != 0) {
+		err_wrap(err, "%s", options->path);
+		destroy(s);
+		return rc;
+	}
+	arena_reset(&s->arena);
+	loop_hook(options->loop, &s->hook);
+	*store = &s->store;
+	return 0;
+}

@@ -1,0 +1,260 @@
+/* claim and get. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/sqlite_ops.h"
+
+#include <stdlib.h>
+
+/* -- claim ------------------------------------------------------------------------------ */
+
+struct pick {
+	int64_t seq;
+	size_t want;
+};
+
+struct picks {
+	struct pick *all;
+	size_t n, size;
+	bool cut; /* there are more than were asked for */
+};
+
+static void add_pick(struct arena *arena, struct picks *picks, int64_t seq, size_t want)
+{
+	if (picks->n == picks->size) {
+		size_t size = picks->size ? picks->size * 2 : 32;
+		struct pick *all = arena_alloc(arena, size * sizeof(*all));
+
+		if (picks->n > 0)
+			memcpy(all, picks->all, picks->n * sizeof(*all));
+		picks->all = all;
+		picks->size = size;
+	}
+	picks->all[picks->n++] = (struct pick){ seq, want };
+}
+
+static int older(const void *a, const void *b)
+{
+	const struct pick *x = a, *y = b;
+
+	return x->seq < y->seq ? -1 : x->seq > y->seq;
+}
+
+/* The oldest waiting ops of each wanted service, extra beyond its slots, oldest first. */
+static int find_picks(struct sqlite_db *s, const struct store_claim *c, uint64_t extra,
+		      struct picks *picks)
+{
+	size_t i;
+
+	memset(picks, 0, sizeof(*picks));
+	for (i = 0; i < c->n_wants; i++) {
+		sqlite3_stmt *stmt = db_stmt(s, SQL_WAITING);
+		uint64_t left = (c->wants[i].slots < c->max ? c->wants[i].slots : c->max) + extra;
+		int rc = 0;
+
+		if (!stmt)
+			return ERR_STORE;
+		if (c->wants[i].slots == 0)
+			continue;
+		db_bind(stmt, 1, c->wants[i].service);
+		while (left > 0 && (rc = db_row(s, stmt)) == 1) {
+			add_pick(&s->arena, picks, sqlite3_column_int64(stmt, 0), i);
+			left--;
+		}
+		if (rc < 0)
+			return rc;
+		sqlite3_reset(stmt);
+		picks->cut = picks->cut || left == 0;
+	}
+	if (picks->n > 0)
+		qsort(picks->all, picks->n, sizeof(*picks->all), older);
+	return 0;
+}
+
+struct chosen {
+	struct row_op op;
+	struct row_instance instance;
+	struct row_binding binding;
+	int status;
+};
+
+static int read_chosen(struct sqlite_db *s, struct arena *arena, int64_t seq, struct chosen *x)
+{
+	int rc = op_get(s, arena, seq, &x->op);
+
+	memset(&x->binding, 0, sizeof(x->binding));
+	if (rc == 0)
+		rc = instance_get(s, arena, x->op.o.instance, &x->instance);
+	if (rc == 0 && x->op.o.binding)
+		rc = binding_get(s, arena, x->op.o.binding, &x->binding);
+	if (rc != 0)
+		return rc;
+	x->status = op_open(s, arena, &x->op);
+	if (x->status == 0)
+		x->status = instance_open(s, arena, &x->instance);
+	if (x->status == 0 && x->op.o.binding)
+		x->status = binding_open(s, arena, &x->binding);
+	return 0;
+}
+
+/* Reads the ops to be claimed. Those that cannot be opened take no slot, so that they stand in
+ * nobody's way; *starved: because of them there may be more to be had. */
+static int choose(struct sqlite_db *s, struct store_claim *c, const struct picks *picks,
+		  struct chosen *chosen, size_t *n, bool *starved)
+{
+	uint32_t *slots = arena_alloc(&s->arena, (c->n_wants + 1) * sizeof(*slots));
+	uint32_t good = 0, bad = 0;
+	size_t i;
+
+	*n = 0;
+	for (i = 0; i < c->n_wants; i++)
+		slots[i] = c->wants[i].slots;
+	for (i = 0; i < picks->n && good < c->max; i++) {
+		const struct pick *pick = &picks->all[i];
+		int rc;
+
+		if (slots[pick->want] == 0 || (i > 0 && picks->all[i - 1].seq == pick->seq))
+			continue;
+		rc = read_chosen(s, c->arena, pick->seq, &chosen[*n]);
+		if (rc != 0)
+			return rc;
+		if (chosen[(*n)++].status == 0) {
+			slots[pick->want]--;
+			good++;
+		} else {
+			bad++;
+		}
+	}
+	*starved = picks->cut && bad > 0 && good < c->max;
+	return 0;
+}
+
+static int take(struct sqlite_db *s, struct store_claim *c, struct chosen *x)
+{
+	uint64_t now = loop_wall(s->store.loop);
+	struct store_op *o = &x->op.o;
+
+	o->state = STORE_OP_RUNNING;
+	o->owner = arena_str(c->arena, c->owner);
+	o->fence++;
+	o->claims++;
+	if (o->began == 0)
+		o->began = now;
+	if (o->step_began == 0)
+		o->step_began = now;
+	return op_put(s, &x->op);
+}
+
+static int claim(struct sqlite_db *s, struct store_claim *c)
+{
+	struct chosen *chosen = NULL;
+	struct picks picks;
+	uint64_t extra = 8;
+	bool starved = true;
+	size_t n = 0, i;
+	int rc = 0;
+
+	for (; rc == 0 && starved; extra *= 8) {
+		rc = find_picks(s, c, extra, &picks);
+		if (rc != 0)
+			return rc;
+		chosen = arena_alloc(&s->arena, (picks.n + 1) * sizeof(*chosen));
+		rc = choose(s, c, &picks, chosen, &n, &starved);
+	}
+	if (rc == 0 && n > 0)
+		rc = db_writing(s);
+	if (n > 0)
+		c->ops = arena_alloc(c->arena, n * sizeof(*c->ops));
+	for (i = 0; rc == 0 && i < n; i++) {
+		if (chosen[i].status == 0)
+			rc = take(s, c, &chosen[i]);
+		c->ops[i] = (struct store_claimed){ chosen[i].op.o, chosen[i].instance.i,
+						    chosen[i].binding.b, chosen[i].status };
+	}
+	c->n_ops = n;
+	c->waiting = (uint32_t)op_waiting(s);
+	return rc;
+}
+
+void sqlite_claim(struct store *store, struct store_claim *c)
+{
+	struct sqlite_db *s = sqlite_of(store);
+	int rc = db_start(s, &c->call);
+
+	c->ops = NULL;
+	c->n_ops = 0;
+	c->waiting = 0;
+	db_end(s, &c->call, rc != 0 ? rc : claim(s, c));
+}
+
+/* -- get -------------------------------------------------------------------------------- */
+
+/* The op that is asked for, or the object's latest. */
+static int get_op(struct sqlite_db *s, const struct store_get *c, int64_t instance, int64_t binding,
+		  int64_t latest, struct row_op *op)
+{
+	int64_t asked = c->operation.p ? op_seq(s, c->operation) : 0;
+	int rc;
+
+	if (asked != 0 && asked != latest) {
+		rc = op_get(s, c->arena, asked, op);
+		if (rc != 0 ||
+		    (op->o.seq && op->o.instance == instance && op->o.binding == binding))
+			return rc;
+	}
+	return op_get(s, c->arena, latest, op);
+}
+
+static int count_before(struct sqlite_db *s, struct store_get *c)
+{
+	sqlite3_stmt *stmt = db_stmt(s, SQL_WAITING_BEFORE);
+	int rc;
+
+	if (!stmt)
+		return ERR_STORE;
+	db_bind(stmt, 1, c->op.service);
+	sqlite3_bind_int64(stmt, 2, c->op.seq);
+	rc = db_row(s, stmt);
+	if (rc < 0)
+		return rc;
+	c->waiting_before = (uint32_t)sqlite3_column_int64(stmt, 0);
+	sqlite3_reset(stmt);
+	return 0;
+}
+
+static int get(struct sqlite_db *s, struct store_get *c)
+{
+	struct row_instance instance;
+	struct row_binding binding = { 0 };
+	struct row_op op = { 0 };
+	int rc = instance_find(s, c->arena, c->platform, c->instance_id, &instance);
+
+	if (rc == 0 && instance.i.seq && c->binding_id.p)
+		rc = binding_find(s, c->arena, instance.i.seq, c->binding_id, &binding);
+	if (rc == 0 && c->binding_id.p && binding.b.seq)
+		rc = get_op(s, c, instance.i.seq, binding.b.seq, binding.b.op, &op);
+	else if (rc == 0 && !c->binding_id.p && instance.i.seq)
+		rc = get_op(s, c, instance.i.seq, 0, instance.i.op, &op);
+	if (rc == 0 && !c->no_data && instance.i.seq)
+		rc = instance_open(s, c->arena, &instance);
+	if (rc == 0 && !c->no_data && binding.b.seq)
+		rc = binding_open(s, c->arena, &binding);
+	if (rc == 0 && !c->no_data && op.o.seq)
+		rc = op_open(s, c->arena, &op);
+	c->instance = instance.i;
+	c->binding = binding.b;
+	c->op = op.o;
+	if (rc == 0 && op.o.seq && op.o.state == STORE_OP_WAITING)
+		rc = count_before(s, c);
+	return rc;
+}
+
+void sqlite_get(struct store *store, struct store_get *c)
+{
+	struct sqlite_db *s = sqlite_of(store);
+	int rc = db_start(s, &c->call);
+
+	memset(&c->instance, 0, sizeof(c->instance));
+	memset(&c->binding, 0, sizeof(c->binding));
+	memset(&c->op, 0, sizeof(c->op));
+	c->waiting_before = 0;
+	db_end(s, &c->call, rc != 0 ? rc : get(s, c));
+}

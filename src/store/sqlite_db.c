@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/sqlite_db.h"
+
+#include "core/failpoint.h"
+
+#define INSTANCE                                                                                 \
+	"seq, key, platform, id, service_id, plan_id, organization, space, state, usable, rev, " \
+	"op,"                                                                                    \
+	" n_bindings, n_binding_ops, orphan, same, maintenance, dashboard_url, metadata, data,"  \
+	" created, changed"
+#define BINDING                                                                               \
+	"seq, key, instance, id, state, rev, op, orphan, due, same, predecessor, expires_at," \
+	" renew_before, data, created, changed"
+#define OP                                                                                         \
+	"seq, verb, state, result, instance, binding, after, service, plan_id, back, halted, old," \
+	" step, memo, request, same, owner, fence, claims, created, began, step_began, deadline,"  \
+	" ended, before, error, http_status, flags, description"
+
+static const char *const texts[SQL_LAST] = {
+	[SQL_BEGIN] = "BEGIN",
+	[SQL_COMMIT] = "COMMIT",
+	[SQL_ROLLBACK] = "ROLLBACK",
+	[SQL_SAVE] = "SAVEPOINT one",
+	[SQL_RELEASE] = "RELEASE one",
+	[SQL_UNDO] = "ROLLBACK TO one",
+	[SQL_INSTANCE_FIND] = "SELECT " INSTANCE " FROM instance WHERE key = ?1",
+	[SQL_INSTANCE_GET] = "SELECT " INSTANCE " FROM instance WHERE seq = ?1",
+	[SQL_INSTANCE_INSERT] = "INSERT INTO instance VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,"
+				" ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
+	[SQL_INSTANCE_UPDATE] =
+		"UPDATE instance SET service_id = ?5, plan_id = ?6, organization = ?7, space = ?8,"
+		" state = ?9, usable = ?10, rev = ?11, op = ?12, n_bindings = ?13,"
+		" n_binding_ops = ?14, orphan = ?15, same = ?16, maintenance = ?17,"
+		" dashboard_url = ?18, metadata = ?19, data = ?20, created = ?21, changed = ?22"
+		" WHERE seq = ?1",
+	[SQL_INSTANCE_COUNTS] =
+		"UPDATE instance SET n_bindings = ?2, n_binding_ops = ?3 WHERE seq = ?1",
+	[SQL_BINDING_FIND] = "SELECT " BINDING " FROM binding WHERE instance = ?1 AND key = ?2",
+	[SQL_BINDING_GET] = "SELECT " BINDING " FROM binding WHERE seq = ?1",
+	[SQL_BINDING_INSERT] =
+		"INSERT INTO binding VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,"
+		" ?11, ?12, ?13, ?14, ?15, ?16)",
+	[SQL_BINDING_UPDATE] =
+		"UPDATE binding SET state = ?5, rev = ?6, op = ?7, orphan = ?8, due = ?9, same = "
+		"?10,"
+		" predecessor = ?11, expires_at = ?12, renew_before = ?13, data = ?14,"
+		" created = ?15, changed = ?16 WHERE seq = ?1",
+	[SQL_BINDINGS_LEFT] = "SELECT count(*) FROM binding"
+			      " WHERE instance = ?1 AND state NOT IN (5, 8, 9)",
+	[SQL_BINDINGS_GONE] = "UPDATE binding SET state = 9, data = NULL, orphan = 0, due = 0,"
+			      " rev = rev + 1, changed = ?2 WHERE instance = ?1 AND state <> 9",
+	[SQL_OP_GET] = "SELECT " OP " FROM op WHERE seq = ?1",
+	[SQL_OP_INSERT] =
+		"INSERT INTO op VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,"
+		" ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26,"
+		" ?27, ?28, ?29)",
+	[SQL_OP_UPDATE] =
+		"UPDATE op SET state = ?3, result = ?4, after = ?7, back = ?10, halted = ?11,"
+		" old = ?12, step = ?13, memo = ?14, request = ?15, owner = ?17, fence = ?18,"
+		" claims = ?19, began = ?21, step_began = ?22, ended = ?24, before = ?25,"
+		" error = ?26, http_status = ?27, flags = ?28, description = ?29 WHERE seq = ?1",
+	[SQL_OP_OLD] = "UPDATE op SET old = 1 WHERE seq = ?1",
+	[SQL_WAITING] = "SELECT seq FROM op INDEXED BY op_live"
+			" WHERE state <> 2 AND state = 0 AND service IS ?1 ORDER BY seq",
+	[SQL_WAITING_BEFORE] = "SELECT count(*) FROM op INDEXED BY op_live"
+			       " WHERE state <> 2 AND state = 0 AND service IS ?1 AND seq < ?2",
+	[SQL_WAITING_OLDEST] = "SELECT created FROM op WHERE seq = (SELECT min(seq) FROM op"
+			       " INDEXED BY op_live WHERE state <> 2 AND state = 0)",
+	[SQL_LIST_EXPIRED] = "SELECT " BINDING " FROM binding INDEXED BY binding_due"
+			     " WHERE due > 0 AND state = 2 AND due <= ?2 AND seq > ?1"
+			     " ORDER BY seq LIMIT ?3",
+	[SQL_NEXT_EXPIRED] = "SELECT min(due) FROM binding INDEXED BY binding_due"
+			     " WHERE due > 0 AND state = 2 AND due > ?1",
+	[SQL_LIST_INSTANCE_ORPHANS] = "SELECT " INSTANCE " FROM instance"
+				      " INDEXED BY instance_orphan"
+				      " WHERE orphan AND seq > ?1 ORDER BY seq LIMIT ?2",
+	[SQL_LIST_BINDING_ORPHANS] = "SELECT " BINDING " FROM binding INDEXED BY binding_orphan"
+				     " WHERE orphan AND seq > ?1 ORDER BY seq LIMIT ?2",
+	[SQL_LIST_BINDINGS] = "SELECT " BINDING " FROM binding WHERE instance = ?1 AND seq > ?2"
+			      " AND state IN (2, 4, 7) ORDER BY seq",
+	[SQL_SCAN_INSTANCES] = "SELECT seq, data FROM instance"
+			       " WHERE seq > ?1 ORDER BY seq",
+	[SQL_SCAN_BINDINGS] = "SELECT seq, data FROM binding WHERE seq > ?1 ORDER BY seq",
+	[SQL_SCAN_OPS] = "SELECT seq, memo, request FROM op WHERE seq > ?1 ORDER BY seq",
+	[SQL_PURGE_OPS] = "SELECT seq FROM op INDEXED BY op_old WHERE old AND state = 2"
+			  " AND ended <= ?1 ORDER BY ended LIMIT ?2",
+	[SQL_PURGE_BINDINGS] = "SELECT seq, op FROM binding INDEXED BY binding_over"
+			       " WHERE state IN (5, 9) AND changed <= ?1 ORDER BY changed LIMIT ?2",
+	[SQL_PURGE_INSTANCES] =
+		"SELECT seq, op FROM instance AS i INDEXED BY instance_over"
+		" WHERE state IN (5, 9) AND changed <= ?1 AND n_binding_ops = 0 AND NOT EXISTS"
+		" (SELECT 1 FROM binding WHERE instance = i.seq) ORDER BY changed LIMIT ?2",
+	[SQL_DELETE_OP] = "DELETE FROM op WHERE seq = ?1",
+	[SQL_DELETE_BINDING] = "DELETE FROM binding WHERE seq = ?1",
+	[SQL_DELETE_INSTANCE] = "DELETE FROM instance WHERE seq = ?1",
+	[SQL_RESEAL_INSTANCE] = "UPDATE instance SET data = ?2 WHERE seq = ?1",
+	[SQL_RESEAL_BINDING] = "UPDATE binding SET data = ?2 WHERE seq = ?1",
+	[SQL_RESEAL_OP] = "UPDATE op SET memo = ?2, request = ?3 WHERE seq = ?1",
+	[SQL_COUNT_INSTANCES] = "SELECT (SELECT count(*) FROM instance) - (SELECT count(*)"
+				" FROM instance INDEXED BY instance_over WHERE state IN (5, 9))",
+	[SQL_COUNT_BINDINGS] = "SELECT count(*) FROM binding WHERE state NOT IN (5, 8, 9)",
+	[SQL_PLAN_USE] = "SELECT service_id, plan_id, count(*) FROM instance"
+			 " WHERE state NOT IN (5, 9) GROUP BY 1, 2",
+};
+
+/* -- statements ------------------------------------------------------------------------- */
+
+static int complain(struct sqlite_db *s, const char *what)
+{
+	if (!s->complained)
+		log_error(&s->store.log, "%s: %s", what, sqlite3_errmsg(s->db));
+	s->complained = true;
+	if (s->in_tx && sqlite3_get_autocommit(s->db))
+		s->lost = true; /* SQLite rolled everything back by itself */
+	return ERR_STORE;
+}
+
+sqlite3_stmt *db_stmt(struct sqlite_db *s, enum sql sql)
+{
+	if (!s->stmt[sql] && sqlite3_prepare_v3(s->db, texts[sql], -1, SQLITE_PREPARE_PERSISTENT,
+						&s->stmt[sql], NULL) != SQLITE_OK) {
+		complain(s, "store");
+		return NULL;
+	}
+	return s->stmt[sql];
+}
+
+int db_row(struct sqlite_db *s, sqlite3_stmt *stmt)
+{
+	int rc = sqlite3_step(stmt);
+
+	if (rc == SQLITE_ROW)
+		return 1;
+	if (rc != SQLITE_DONE)
+		complain(s, "store");
+	sqlite3_reset(stmt);
+	return rc == SQLITE_DONE ? 0 : ERR_STORE;
+}
+
+int db_run(struct sqlite_db *s, sqlite3_stmt *stmt)
+{
+	int rc = stmt ? sqlite3_step(stmt) : SQLITE_ERROR;
+
+	if (rc != SQLITE_DONE)
+		complain(s, "store");
+	sqlite3_reset(stmt);
+	return rc == SQLITE_DONE ? 0 : ERR_STORE;
+}
+
+void db_bind(sqlite3_stmt *stmt, int at, struct str value)
+{
+	if (value.n == 0)
+		sqlite3_bind_null(stmt, at);
+	else
+		sqlite3_bind_blob64(stmt, at, value.p, value.n, SQLITE_STATIC);
+}
+
+struct str db_column(sqlite3_stmt *stmt, int at, struct arena *arena)
+{
+	const void *p = sqlite3_column_blob(stmt, at);
+
+	if (!p)
+		return STR("");
+	return arena_str(arena, str_make(p, (size_t)sqlite3_column_bytes(stmt, at)));
+}
+
+void db_finish(struct sqlite_db *s)
+{
+	size_t i;
+
+	for (i = 0; i < SQL_LAST; i++) {
+		sqlite3_finalize(s->stmt[i]);
+		s->stmt[i] = NULL;
+	}
+}
+
+/* -- the turn --------------------------------------------------------------------------- */
+
+int db_start(struct sqlite_db *s, struct call *call)
+{
+	call_begin(call, NULL);
+	return db_enter(s);
+}
+
+int db_enter(struct sqlite_db *s)
+{
+	if (list_empty(&s->turn))
+		loop_again(s->store.loop); /* the end of this turn is awaited */
+	arena_reset(&s->arena);
+	if (s->lost)
+		return ERR_STORE;
+	if (s->in_tx)
+		return 0;
+	if (db_run(s, db_stmt(s, SQL_BEGIN)) != 0)
+		return ERR_STORE;
+	s->in_tx = true;
+	s->wrote = false;
+	s->at_tx = s->counts;
+	return 0;
+}
+
+int db_writing(struct sqlite_db *s)
+{
+	if (s->in_save)
+		return 0;
+	if (db_run(s, db_stmt(s, SQL_SAVE)) != 0)
+		return ERR_STORE;
+	s->in_save = s->wrote = true;
+	s->at_save = s->counts;
+	return 0;
+}
+
+static void undo(struct sqlite_db *s)
+{
+	s->counts = s->at_save;
+	if (s->lost)
+		return;
+	if (db_run(s, db_stmt(s, SQL_UNDO)) != 0 || db_run(s, db_stmt(s, SQL_RELEASE)) != 0)
+		s->lost = true;
+}
+
+void db_end(struct sqlite_db *s, struct call *call, int status)
+{
+	if (s->in_save && status == 0 && db_run(s, db_stmt(s, SQL_RELEASE)) != 0) {
+		status = ERR_STORE;
+		s->lost = true;
+	} else if (s->in_save && status != 0) {
+		undo(s);
+	}
+	s->in_save = false;
+	call->status = status;
+	list_append(&s->turn, &call->soon.node);
+}
+
+static int commit(struct sqlite_db *s)
+{
+	uint64_t start = uv_hrtime();
+	bool failed = s->lost || (s->wrote && failpoint("store.commit")) ||
+		      db_run(s, db_stmt(s, SQL_COMMIT)) != 0;
+
+	s->in_tx = false;
+	s->lost = false;
+	if (failed) {
+		s->counts = s->at_tx;
+		metric_inc(&s->commit_failures, 1);
+		if (!sqlite3_get_autocommit(s->db))
+			sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+		return ERR_STORE;
+	}
+	if (s->wrote) {
+		failpoint("store.committed");
+		metric_inc(&s->commits, 1);
+		metric_observe(&s->commit_seconds, (double)(uv_hrtime() - start) / 1e9);
+	}
+	return 0;
+}
+
+void db_end_of_turn(struct loop_hook *hook)
+{
+	struct sqlite_db *s = container_of(hook, struct sqlite_db, hook);
+	void (*finish)(struct sqlite_db *) = s->finish;
+	struct list turn, *node;
+	int status = 0;
+
+	if (s->in_tx)
+		status = commit(s);
+	s->complained = false;
+	list_init(&turn);
+	while ((node = list_shift(&s->turn)))
+		list_append(&turn, node);
+	while ((node = list_shift(&turn))) {
+		struct call *call =
+			container_of(container_of(node, struct soon, node), struct call, soon);
+
+		call_end(call, status ? status : call->status);
+	}
+	/* what these have started waits for the end of the next turn */
+	if (!list_empty(&s->turn))
+		loop_again(s->store.loop);
+	else if (finish && !s->reseal)
+		finish(s);
+}

@@ -1,0 +1,357 @@
+/* list, stats, plan_use: what people and timers look at. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/sqlite_ops.h"
+
+/* -- list ------------------------------------------------------------------------------- */
+
+/* A place in a list over several tables: which table, then seq. */
+#define AT(table, seq) ((int64_t)(table) << 56 | (seq))
+#define AT_TABLE(at) ((int)((at) >> 56))
+#define AT_SEQ(at) ((at) & (((int64_t)1 << 56) - 1))
+
+/* Where in the table a list goes on that stands at from; -1: behind its end. */
+static int64_t from_seq(int table, int64_t from)
+{
+	if (AT_TABLE(from) == table)
+		return AT_SEQ(from);
+	return AT_TABLE(from) > table ? -1 : 0;
+}
+
+static struct store_listed *add_row(struct store_list *c, size_t *size)
+{
+	if (c->n_rows == *size) {
+		struct store_listed *rows;
+
+		*size = *size ? *size * 2 : 16;
+		rows = arena_alloc(c->arena, *size * sizeof(*rows));
+		if (c->n_rows > 0)
+			memcpy(rows, c->rows, c->n_rows * sizeof(*rows));
+		c->rows = rows;
+	}
+	memset(&c->rows[c->n_rows], 0, sizeof(*c->rows));
+	return &c->rows[c->n_rows++];
+}
+
+/* Adds what the list says beside the row itself. */
+static int complete(struct sqlite_db *s, struct store_list *c, struct store_listed *row)
+{
+	struct row_instance instance;
+	struct row_op op;
+	int rc;
+
+	if (row->instance.seq == 0) {
+		rc = instance_get(s, c->arena, row->binding.instance, &instance);
+		if (rc != 0)
+			return rc;
+		row->instance = instance.i;
+	}
+	rc = op_get(s, c->arena, row->binding.seq ? row->binding.op : row->instance.op, &op);
+	row->service = op.o.seq ? op.o.service : STR("");
+	row->description = op.o.seq ? op.o.description : STR("");
+	return rc;
+}
+
+static int list_instances(struct sqlite_db *s, struct store_list *c, sqlite3_stmt *stmt,
+			  size_t *size)
+{
+	struct row_instance row;
+	int rc;
+
+	while (c->n_rows < c->max && (rc = db_row(s, stmt)) != 0) {
+		struct store_listed *listed;
+
+		if (rc < 0)
+			return rc;
+		instance_read(stmt, c->arena, &row);
+		listed = add_row(c, size);
+		listed->instance = row.i;
+		listed->at = AT(TABLE_INSTANCE, row.i.seq);
+	}
+	sqlite3_reset(stmt);
+	return 0;
+}
+
+static int list_bindings(struct sqlite_db *s, struct store_list *c, sqlite3_stmt *stmt,
+			 size_t *size)
+{
+	struct row_binding row;
+	int rc;
+
+	while (c->n_rows < c->max && (rc = db_row(s, stmt)) != 0) {
+		struct store_listed *listed;
+
+		if (rc < 0)
+			return rc;
+		binding_read(stmt, c->arena, &row);
+		listed = add_row(c, size);
+		listed->binding = row.b;
+		listed->at = AT(TABLE_BINDING, row.b.seq);
+	}
+	sqlite3_reset(stmt);
+	return 0;
+}
+
+static int list_expired(struct sqlite_db *s, struct store_list *c, size_t *size)
+{
+	sqlite3_stmt *due = db_stmt(s, SQL_LIST_EXPIRED), *next = db_stmt(s, SQL_NEXT_EXPIRED);
+	int64_t now = (int64_t)loop_wall(s->store.loop);
+	int rc;
+
+	if (!due || !next)
+		return ERR_STORE;
+	sqlite3_bind_int64(due, 1, AT_SEQ(c->from));
+	sqlite3_bind_int64(due, 2, now);
+	sqlite3_bind_int64(due, 3, c->max);
+	rc = list_bindings(s, c, due, size);
+	if (rc != 0)
+		return rc;
+	sqlite3_bind_int64(next, 1, now);
+	rc = db_row(s, next);
+	if (rc < 0)
+		return rc;
+	c->next = (uint64_t)sqlite3_column_int64(next, 0);
+	sqlite3_reset(next);
+	return 0;
+}
+
+static int list_orphans(struct sqlite_db *s, struct store_list *c, size_t *size)
+{
+	sqlite3_stmt *instances = db_stmt(s, SQL_LIST_INSTANCE_ORPHANS);
+	sqlite3_stmt *bindings = db_stmt(s, SQL_LIST_BINDING_ORPHANS);
+	int rc = 0;
+
+	if (!instances || !bindings)
+		return ERR_STORE;
+	if (from_seq(TABLE_INSTANCE, c->from) >= 0) {
+		sqlite3_bind_int64(instances, 1, from_seq(TABLE_INSTANCE, c->from));
+		sqlite3_bind_int64(instances, 2, c->max);
+		rc = list_instances(s, c, instances, size);
+	}
+	if (rc != 0)
+		return rc;
+	sqlite3_bind_int64(bindings, 1, from_seq(TABLE_BINDING, c->from));
+	sqlite3_bind_int64(bindings, 2, c->max);
+	return list_bindings(s, c, bindings, size);
+}
+
+/* Of the bindings in DELETING, those count that were there before: n_bindings of them. */
+static int list_of_instance(struct sqlite_db *s, struct store_list *c, size_t *size)
+{
+	sqlite3_stmt *stmt = db_stmt(s, SQL_LIST_BINDINGS);
+	struct row_binding row;
+	struct row_op op;
+	int rc;
+
+	if (!stmt)
+		return ERR_STORE;
+	sqlite3_bind_int64(stmt, 1, c->instance);
+	sqlite3_bind_int64(stmt, 2, AT_SEQ(c->from));
+	while (c->n_rows < c->max && (rc = db_row(s, stmt)) != 0) {
+		struct store_listed *listed;
+
+		if (rc < 0)
+			return rc;
+		binding_read(stmt, c->arena, &row);
+		if (row.b.state == STORE_DELETING) {
+			rc = op_get(s, &s->arena, row.b.op, &op);
+			if (rc != 0) {
+				sqlite3_reset(stmt);
+				return rc;
+			}
+			if (op.o.before != STORE_READY)
+				continue;
+		}
+		listed = add_row(c, size);
+		listed->binding = row.b;
+		listed->at = AT(TABLE_BINDING, row.b.seq);
+	}
+	sqlite3_reset(stmt);
+	return 0;
+}
+
+static bool opens(struct sqlite_db *s, const char *table, const char *column, int64_t seq,
+		  struct str sealed)
+{
+	struct seal_place place = { table, column, seq };
+	struct arena arena = { 0 };
+	struct str plain;
+	bool ok = sealed.n == 0 || seal_open(s->keys, &place, sealed, &arena, &plain) == 0;
+
+	arena_finish(&arena);
+	return ok;
+}
+
+static struct str borrowed(sqlite3_stmt *stmt, int at)
+{
+	const void *p = sqlite3_column_blob(stmt, at);
+
+	return str_make(p, (size_t)sqlite3_column_bytes(stmt, at));
+}
+
+/* The rows of one table that no key opens; the object of an op stands for it. */
+static int list_unreadable(struct sqlite_db *s, struct store_list *c, int table, size_t *size)
+{
+	static const enum sql scans[] = { SQL_SCAN_INSTANCES, SQL_SCAN_BINDINGS, SQL_SCAN_OPS };
+	static const char *const names[] = { "instance", "binding", "op" };
+	sqlite3_stmt *stmt = db_stmt(s, scans[table]);
+	bool op = table == TABLE_OP;
+	int rc;
+
+	if (from_seq(table, c->from) < 0)
+		return 0;
+	if (!stmt)
+		return ERR_STORE;
+	sqlite3_bind_int64(stmt, 1, from_seq(table, c->from));
+	while (c->n_rows < c->max && (rc = db_row(s, stmt)) != 0) {
+		int64_t seq;
+
+		if (rc < 0)
+			return rc;
+		seq = sqlite3_column_int64(stmt, 0);
+		if (opens(s, names[table], op ? "memo" : "data", seq, borrowed(stmt, 1)) &&
+		    (!op || opens(s, "op", "request", seq, borrowed(stmt, 2))))
+			continue;
+		add_row(c, size)->at = AT(table, seq);
+	}
+	sqlite3_reset(stmt);
+	return 0;
+}
+
+static int read_unreadable(struct sqlite_db *s, struct store_list *c, struct store_listed *row)
+{
+	struct row_instance instance = { 0 };
+	struct row_binding binding = { 0 };
+	struct row_op op = { 0 };
+	int64_t seq = AT_SEQ(row->at);
+	int rc = 0;
+
+	if (AT_TABLE(row->at) == TABLE_OP) {
+		rc = op_get(s, c->arena, seq, &op);
+		if (rc == 0 && op.o.binding)
+			rc = binding_get(s, c->arena, op.o.binding, &binding);
+		if (rc == 0)
+			rc = instance_get(s, c->arena, op.o.instance, &instance);
+	} else if (AT_TABLE(row->at) == TABLE_BINDING) {
+		rc = binding_get(s, c->arena, seq, &binding);
+	} else {
+		rc = instance_get(s, c->arena, seq, &instance);
+	}
+	row->instance = instance.i;
+	row->binding = binding.b;
+	return rc;
+}
+
+static int list(struct sqlite_db *s, struct store_list *c)
+{
+	size_t size = 0, i;
+	int rc = 0;
+
+	switch (c->kind) {
+	case STORE_LIST_EXPIRED:
+		rc = list_expired(s, c, &size);
+		break;
+	case STORE_LIST_ORPHANS:
+		rc = list_orphans(s, c, &size);
+		break;
+	case STORE_LIST_BINDINGS:
+		rc = list_of_instance(s, c, &size);
+		break;
+	case STORE_LIST_UNREADABLE:
+		for (i = 0; rc == 0 && i < TABLES; i++)
+			rc = list_unreadable(s, c, (int)i, &size);
+		for (i = 0; rc == 0 && i < c->n_rows; i++)
+			rc = read_unreadable(s, c, &c->rows[i]);
+		break;
+	}
+	for (i = 0; rc == 0 && i < c->n_rows; i++)
+		rc = complete(s, c, &c->rows[i]);
+	return rc;
+}
+
+void sqlite_list(struct store *store, struct store_list *c)
+{
+	struct sqlite_db *s = sqlite_of(store);
+	int rc = db_start(s, &c->call);
+
+	c->rows = NULL;
+	c->n_rows = 0;
+	c->next = 0;
+	db_end(s, &c->call, rc != 0 ? rc : list(s, c));
+}
+
+/* -- stats ------------------------------------------------------------------------------ */
+
+static int count(struct sqlite_db *s, enum sql sql, uint64_t *out)
+{
+	sqlite3_stmt *stmt = db_stmt(s, sql);
+	int rc = stmt ? db_row(s, stmt) : ERR_STORE;
+
+	*out = 0;
+	if (rc != 1)
+		return rc;
+	*out = (uint64_t)sqlite3_column_int64(stmt, 0);
+	sqlite3_reset(stmt);
+	return 0;
+}
+
+static int stats(struct sqlite_db *s, struct store_stats *c)
+{
+	int rc = 0;
+
+	if (!s->counts.known) { /* once; from then on they are kept */
+		rc = count(s, SQL_COUNT_INSTANCES, &s->counts.instances);
+		if (rc == 0)
+			rc = count(s, SQL_COUNT_BINDINGS, &s->counts.bindings);
+		s->counts.known = rc == 0;
+	}
+	if (rc == 0)
+		rc = count(s, SQL_WAITING_OLDEST, &c->oldest_waiting);
+	c->instances = s->counts.instances;
+	c->bindings = s->counts.bindings;
+	memcpy(c->ops, s->counts.ops, sizeof(c->ops));
+	return rc;
+}
+
+void sqlite_stats(struct store *store, struct store_stats *c)
+{
+	struct sqlite_db *s = sqlite_of(store);
+	int rc = db_start(s, &c->call);
+
+	db_end(s, &c->call, rc != 0 ? rc : stats(s, c));
+}
+
+/* -- plans in use ----------------------------------------------------------------------- */
+
+static int plan_use(struct sqlite_db *s, struct store_plan_use *c)
+{
+	sqlite3_stmt *stmt = db_stmt(s, SQL_PLAN_USE);
+	size_t size = 0;
+	int rc;
+
+	if (!stmt)
+		return ERR_STORE;
+	while ((rc = db_row(s, stmt)) == 1) {
+		if (c->n_plans == size) {
+			void *old = c->plans;
+
+			size = size ? size * 2 : 16;
+			c->plans = arena_alloc(c->arena, size * sizeof(*c->plans));
+			if (old)
+				memcpy(c->plans, old, c->n_plans * sizeof(*c->plans));
+		}
+		c->plans[c->n_plans].service_id = db_column(stmt, 0, c->arena);
+		c->plans[c->n_plans].plan_id = db_column(stmt, 1, c->arena);
+		c->plans[c->n_plans++].n = (uint64_t)sqlite3_column_int64(stmt, 2);
+	}
+	return rc;
+}
+
+void sqlite_plan_use(struct store *store, struct store_plan_use *c)
+{
+	struct sqlite_db *s = sqlite_of(store);
+	int rc = db_start(s, &c->call);
+
+	c->plans = NULL;
+	c->n_plans = 0;
+	db_end(s, &c->call, rc != 0 ? rc : plan_use(s, c));
+}

@@ -1,0 +1,479 @@
+/* The contract of store.h, for the file store and the memory store alike. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/mem.h"
+#include "store/memory.h"
+#include "store/sqlite.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define WALL 1700000000000u
+
+/* -- a store, and calls that wait for their end --------------------------------------------- */
+
+struct ended {
+	bool done;
+	int status;
+};
+
+struct fixture {
+	struct ended ended; /* of RUN */
+	struct loop loop;
+	struct metrics metrics;
+	struct store *store;
+	struct arena arena;
+	bool file;
+	char dir[32], path[64];
+};
+
+static void fixture_open(struct fixture *f)
+{
+	struct store_options options = { .loop = &f->loop,
+					 .metrics = &f->metrics,
+					 .path = f->path };
+	struct err err;
+	int rc = f->file ? store_sqlite_open(&options, &f->store, &err)
+			 : store_memory_open(&options, &f->store, &err);
+
+	if (rc != 0)
+		fail_msg("open: %s", err.text);
+}
+
+static void note_closed(void *data)
+{
+	*(bool *)data = true;
+}
+
+static void fixture_close(struct fixture *f)
+{
+	bool closed = false;
+
+	store_close(f->store, note_closed, &closed);
+	assert_false(closed); /* from the loop only */
+	assert_true(loop_run_until(&f->loop, &closed));
+	f->store = NULL;
+}
+
+static struct fixture *fixture_new(bool file)
+{
+	struct fixture *f = mem_zalloc(sizeof(*f));
+
+	assert_int_equal(loop_init_test(&f->loop, WALL), 0);
+	metrics_init(&f->metrics);
+	strcpy(f->dir, "/tmp/store-XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	snprintf(f->path, sizeof(f->path), "%s/osbd.db", f->dir);
+	f->file = file;
+	fixture_open(f);
+	return f;
+}
+
+static void fixture_free(struct fixture *f)
+{
+	char path[96];
+
+	if (f->store)
+		fixture_close(f);
+	arena_finish(&f->arena);
+	assert_int_equal(loop_finish(&f->loop), 0);
+	unlink(f->path);
+	snprintf(path, sizeof(path), "%s/seal.key", f->dir);
+	unlink(path);
+	assert_int_equal(rmdir(f->dir), 0); /* the store cleaned up behind itself */
+	mem_free(f);
+}
+
+static int setup_file(void **state)
+{
+	*state = fixture_new(true);
+	return 0;
+}
+
+static int setup_memory(void **state)
+{
+	*state = fixture_new(false);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	fixture_free(*state);
+	return 0;
+}
+
+static void note_end(struct call *call, int status)
+{
+	struct ended *ended = call->data;
+
+	assert_false(ended->done);
+	ended->done = true;
+	ended->status = status;
+}
+
+static void arm(struct call *call, struct ended *ended)
+{
+	*ended = (struct ended){ false, 1 };
+	call->done = note_end;
+	call->data = ended;
+}
+
+static int await(struct fixture *f, struct call *call)
+{
+	struct ended *ended = call->data;
+
+	assert_false(ended->done); /* never before start has returned */
+	assert_true(loop_run_until(&f->loop, &ended->done));
+	assert_false(call->active);
+	return ended->status;
+}
+
+/* Starts one call and waits for its end; the status. */
+#define RUN(f, fn, c) (arm(&(c)->call, &(f)->ended), fn((f)->store, (c)), await((f), &(c)->call))
+
+static const struct store_end ok = { .result = STORE_SUCCEEDED };
+
+/* A begin with all that a verb may carry. */
+static struct store_begin verb(struct fixture *f, enum store_verb v, const char *instance,
+			       const char *binding)
+{
+	return (struct store_begin){
+		.arena = &f->arena,
+		.verb = v,
+		.platform = STR("cf"),
+		.instance_id = str_of(instance),
+		.binding_id = str_of(binding),
+		.service = STR("mysql"),
+		.service_id = STR("service-1"),
+		.plan_id = STR("plan-1"),
+		.organization = STR("org"),
+		.space = STR("space"),
+		.same = STR("same"),
+		.data = STR("{\"parameters\":{}}"),
+		.request = STR("{\"asked\":1}"),
+		.owner = STR("run-1"),
+		.max_waiting = 100,
+		.can_halt = true,
+	};
+}
+
+static struct store_begin begun(struct fixture *f, struct store_begin c, enum store_begun want)
+{
+	assert_int_equal(RUN(f, store_begin, &c), 0);
+	assert_int_equal(c.result, want);
+	return c;
+}
+
+static struct store_begin start(struct fixture *f, enum store_verb v, const char *instance,
+				const char *binding)
+{
+	return begun(f, verb(f, v, instance, binding), BEGUN_STARTED);
+}
+
+static struct store_begin at_once(struct fixture *f, enum store_verb v, const char *instance,
+				  const char *binding)
+{
+	struct store_begin c = verb(f, v, instance, binding);
+
+	c.at_once = &ok;
+	return begun(f, c, BEGUN_ENDED);
+}
+
+static struct store_op_end end_of(struct fixture *f, const struct store_op *op,
+				  enum store_result result)
+{
+	return (struct store_op_end){
+		.arena = &f->arena,
+		.end = { .op = op->seq, .fence = op->fence, .result = result },
+	};
+}
+
+static void end_ok(struct fixture *f, const struct store_op *op)
+{
+	struct store_op_end e = end_of(f, op, STORE_SUCCEEDED);
+
+	assert_int_equal(RUN(f, store_end, &e), 0);
+	assert_false(e.halted);
+}
+
+static struct store_get look(struct fixture *f, const char *instance, const char *binding)
+{
+	struct store_get c = {
+		.arena = &f->arena,
+		.platform = STR("cf"),
+		.instance_id = str_of(instance),
+		.binding_id = str_of(binding),
+	};
+
+	assert_int_equal(RUN(f, store_get, &c), 0);
+	return c;
+}
+
+static struct store_claim claim(struct fixture *f, const char *service, uint32_t slots)
+{
+	struct store_claim_want want = { str_of(service), slots };
+	struct store_claim c = {
+		.arena = &f->arena, .owner = STR("run-2"), .wants = &want, .n_wants = 1, .max = 1000
+	};
+
+	assert_int_equal(RUN(f, store_claim, &c), 0);
+	c.wants = NULL;
+	return c;
+}
+
+/* -- the way of an instance ----------------------------------------------------------------- */
+
+static void test_provision_in_steps(void **state)
+{
+	struct fixture *f = *state;
+	struct store_begin c = start(f, STORE_PROVISION, "i1", NULL);
+	struct store_step step = { .op = c.op.seq,
+				   .fence = 1,
+				   .step = STR("deploy"),
+				   .memo = STR("{\"task\":7}"),
+				   .description = STR("deploying"),
+				   .new_step = true };
+	struct store_op_end e;
+	struct store_get got;
+
+	assert_int_equal(c.op.state, STORE_OP_RUNNING);
+	assert_int_equal(c.op.fence, 1);
+	assert_int_equal(c.op.claims, 1);
+	assert_int_equal(c.op.began, WALL);
+	assert_true(str_is(c.op.request, "{\"asked\":1}"));
+	assert_int_equal(c.instance.state, STORE_CREATING);
+	assert_int_equal(RUN(f, store_step, &step), 0);
+	assert_false(step.halted);
+	got = look(f, "i1", NULL);
+	assert_int_equal(got.op.seq, c.op.seq);
+	assert_true(str_is(got.op.step, "deploy"));
+	assert_true(str_is(got.op.memo, "{\"task\":7}"));
+	assert_true(str_is(got.op.description, "deploying"));
+	assert_true(str_is(got.op.owner, "run-1"));
+	assert_int_equal(got.op.claims, 0);
+	assert_int_equal(got.instance.state, STORE_CREATING);
+	assert_true(str_is(got.instance.data, "{\"parameters\":{}}"));
+	assert_true(str_is(got.instance.space, "space"));
+
+	step.fence = 2;
+	assert_int_equal(RUN(f, store_step, &step), ERR_STALE);
+	e = end_of(f, &c.op, STORE_SUCCEEDED);
+	e.end.fence = 7;
+	assert_int_equal(RUN(f, store_end, &e), ERR_STALE);
+	e.end.fence = 1;
+	e.end.dashboard_url = STR("https://d");
+	e.end.data = STR("{\"credentials\":1}");
+	e.end.description = STR("made");
+	assert_int_equal(RUN(f, store_end, &e), 0);
+	assert_int_equal(RUN(f, store_end, &e), ERR_STALE); /* only once */
+	step.fence = 1;
+	assert_int_equal(RUN(f, store_step, &step), ERR_STALE);
+	got = look(f, "i1", NULL);
+	assert_int_equal(got.instance.state, STORE_READY);
+	assert_true(got.instance.usable);
+	assert_true(str_is(got.instance.dashboard_url, "https://d"));
+	assert_true(str_is(got.instance.data, "{\"credentials\":1}"));
+	assert_int_equal(got.op.state, STORE_OP_ENDED);
+	assert_int_equal(got.op.result, STORE_SUCCEEDED);
+	assert_int_equal(got.op.memo.n, 0);
+	assert_int_equal(got.op.step.n, 0);
+	assert_true(str_is(got.op.description, "made"));
+	assert_int_equal(got.waiting_before, 0);
+}
+
+static void test_identical(void **state)
+{
+	struct fixture *f = *state;
+	struct store_begin c = start(f, STORE_PROVISION, "i1", NULL), again, other;
+
+	again = begun(f, verb(f, STORE_PROVISION, "i1", NULL), BEGUN_SAME_RUNNING);
+	assert_string_equal(again.op.id, c.op.id);
+	other = verb(f, STORE_PROVISION, "i1", NULL);
+	other.same = STR("different");
+	begun(f, other, BEGUN_CONFLICT);
+	end_ok(f, &c.op);
+	again = begun(f, verb(f, STORE_PROVISION, "i1", NULL), BEGUN_SAME_DONE);
+	assert_true(str_is(again.instance.data, "{\"parameters\":{}}"));
+	begun(f, other, BEGUN_CONFLICT);
+	other.platform = STR("k8s"); /* another platform's id is another instance */
+	begun(f, other, BEGUN_STARTED);
+}
+
+/* -- deletes that find a create ------------------------------------------------------------- */
+
+static void test_halt_clean(void **state)
+{
+	struct fixture *f = *state;
+	struct store_begin create = start(f, STORE_PROVISION, "i1", NULL), delete, again;
+	struct store_step step = { .op = create.op.seq, .fence = 1, .step = STR("deploy") };
+	struct store_op_end e;
+	struct store_get got;
+
+	delete = begun(f, verb(f, STORE_DEPROVISION, "i1", NULL), BEGUN_HALTING);
+	assert_int_equal(delete.op.state, STORE_OP_FOLLOWING);
+	assert_int_equal(delete.op.after, create.op.seq);
+	assert_int_equal(delete.halted.seq, create.op.seq);
+	assert_true(str_is(delete.halted.owner, "run-1"));
+	assert_int_equal(delete.instance.state, STORE_CREATING);
+	again = begun(f, verb(f, STORE_DEPROVISION, "i1", NULL), BEGUN_SAME_RUNNING);
+	assert_int_equal(again.op.seq, delete.op.seq);
+	begun(f, verb(f, STORE_PROVISION, "i1", NULL), BEGUN_CONCURRENCY);
+	assert_int_equal(RUN(f, store_step, &step), 0);
+	assert_true(step.halted);
+	e = end_of(f, &create.op, STORE_SUCCEEDED);
+	assert_int_equal(RUN(f, store_end, &e), 0);
+	assert_true(e.halted); /* too late: it must go back */
+	got = look(f, "i1", NULL);
+	assert_int_equal(got.instance.state, STORE_CREATING);
+	e = end_of(f, &create.op, STORE_FAILED_RESULT);
+	e.end.description = STR("halted");
+	assert_int_equal(RUN(f, store_end, &e), 0);
+	assert_int_equal(e.follower.seq, delete.op.seq);
+	assert_int_equal(e.follower.state, STORE_OP_ENDED);
+	assert_int_equal(e.follower.result, STORE_SUCCEEDED);
+	got = look(f, "i1", NULL);
+	assert_int_equal(got.instance.state, STORE_GONE);
+	assert_int_equal(got.instance.data.n, 0);
+	assert_int_equal(got.op.seq, delete.op.seq);
+	begun(f, verb(f, STORE_DEPROVISION, "i1", NULL), BEGUN_GONE);
+	start(f, STORE_PROVISION, "i1", NULL); /* a new attempt */
+}
+
+static void test_halt_left_over(void **state)
+{
+	struct fixture *f = *state;
+	struct store_begin create, delete;
+	struct store_op_end e;
+	struct store_claim claimed;
+	struct store_get got;
+
+	at_once(f, STORE_PROVISION, "i1", NULL);
+	create = start(f, STORE_BIND, "i1", "b1");
+	assert_int_equal(create.instance.n_binding_ops, 1);
+	delete = begun(f, verb(f, STORE_UNBIND, "i1", "b1"), BEGUN_HALTING);
+	assert_int_equal(delete.instance.n_binding_ops, 1); /* counted with the create */
+	e = end_of(f, &create.op, STORE_FAILED_RESULT);
+	e.end.left_over = true;
+	assert_int_equal(RUN(f, store_end, &e), 0);
+	assert_int_equal(e.follower.seq, delete.op.seq);
+	assert_int_equal(e.follower.state, STORE_OP_WAITING);
+	got = look(f, "i1", "b1");
+	assert_int_equal(got.binding.state, STORE_DELETING);
+	assert_int_equal(got.instance.n_binding_ops, 1);
+	assert_int_equal(got.instance.n_bindings, 0);
+	begun(f, verb(f, STORE_UPDATE, "i1", NULL), BEGUN_CONCURRENCY);
+	claimed = claim(f, "mysql", 5);
+	assert_int_equal(claimed.n_ops, 1);
+	assert_int_equal(claimed.ops[0].op.seq, delete.op.seq);
+	e = end_of(f, &claimed.ops[0].op, STORE_FAILED_RESULT);
+	assert_int_equal(RUN(f, store_end, &e), 0);
+	got = look(f, "i1", "b1");
+	assert_int_equal(got.binding.state, STORE_DIRTY);
+	assert_int_equal(got.instance.n_binding_ops, 0);
+	at_once(f, STORE_UNBIND, "i1", "b1");
+	got = look(f, "i1", "b1");
+	assert_int_equal(got.binding.state, STORE_GONE);
+	assert_int_equal(got.instance.n_bindings, 0);
+}
+
+/* -- slots ---------------------------------------------------------------------------------- */
+
+static void test_claim(void **state)
+{
+	struct fixture *f = *state;
+	struct store_begin c[5];
+	struct store_release release;
+	struct store_claim claimed;
+	struct store_get got;
+	size_t i;
+
+	for (i = 0; i < 4; i++) {
+		char id[] = { 'i', (char)('0' + i), 0 };
+
+		c[i] = verb(f, STORE_PROVISION, id, NULL);
+		c[i].instance_id = arena_str(&f->arena, str_of(id));
+		c[i].owner = STR("");
+		c[i].max_waiting = 4;
+		c[i].service = i == 1 ? STR("redis") : STR("mysql");
+		c[i] = begun(f, c[i], BEGUN_STARTED);
+		assert_int_equal(c[i].op.state, STORE_OP_WAITING);
+		assert_int_equal(c[i].op.began, 0);
+	}
+	c[4] = verb(f, STORE_PROVISION, "i9", NULL);
+	c[4].owner = STR("");
+	c[4].max_waiting = 4;
+	c[4] = begun(f, c[4], BEGUN_FULL);
+	got = look(f, "i9", NULL);
+	assert_int_equal(got.instance.seq, 0); /* nothing was written */
+	got = look(f, "i3", NULL);
+	assert_int_equal(got.waiting_before, 2); /* of its service */
+	claimed = claim(f, "mysql", 2);
+	assert_int_equal(claimed.n_ops, 2);
+	assert_int_equal(claimed.waiting, 2);
+	assert_int_equal(claimed.ops[0].op.seq, c[0].op.seq);
+	assert_int_equal(claimed.ops[1].op.seq, c[2].op.seq);
+	assert_int_equal(claimed.ops[0].op.fence, 1);
+	assert_int_equal(claimed.ops[0].op.claims, 1);
+	assert_int_equal(claimed.ops[0].op.began, WALL);
+	assert_true(str_is(claimed.ops[0].op.owner, "run-2"));
+	assert_true(str_is(claimed.ops[0].op.request, "{\"asked\":1}"));
+	assert_true(str_is(claimed.ops[0].instance.data, "{\"parameters\":{}}"));
+	release = (struct store_release){ .op = c[0].op.seq, .fence = 1 };
+	assert_int_equal(RUN(f, store_release, &release), 0);
+	assert_int_equal(RUN(f, store_release, &release), ERR_STALE);
+	claimed = claim(f, "mysql", 1);
+	assert_int_equal(claimed.n_ops, 1);
+	assert_int_equal(claimed.ops[0].op.seq, c[0].op.seq); /* the oldest again */
+	assert_int_equal(claimed.ops[0].op.fence, 2);
+	assert_int_equal(claimed.ops[0].op.claims, 1); /* a release in order is no crash */
+	claimed = claim(f, "mysql", 0);
+	assert_int_equal(claimed.n_ops, 0);
+	claimed = claim(f, "oracle", 9);
+	assert_int_equal(claimed.n_ops, 0);
+}
+
+static void test_claim_oldest_of_all(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const services[] = { "a", "b", "a", "b", "c", "b" };
+	static const size_t order[] = { 0, 1, 3 }; /* one of a, two of b, three in all */
+	struct store_claim_want wants[] = { { STR("b"), 9 }, { STR("a"), 1 }, { STR("c"), 9 } };
+	struct store_claim c = {
+		.arena = &f->arena, .owner = STR("run-2"), .wants = wants, .n_wants = 3, .max = 3
+	};
+	int64_t seq[6];
+	size_t i;
+
+	for (i = 0; i < 6; i++) {
+		struct store_begin b = verb(f, STORE_PROVISION, services[i], NULL);
+
+		b.instance_id = str_of(arena_printf(&f->arena, "i%zu", i));
+		b.owner = STR("");
+		b.service = str_of(services[i]);
+		seq[i] = begun(f, b, BEGUN_STARTED).op.seq;
+	}
+	assert_int_equal(RUN(f, store_claim, &c), 0);
+	assert_int_equal(c.n_ops, 3);
+	assert_int_equal(c.waiting, 3);
+	for (i = 0; i < 3; i++)
+		assert_int_equal(c.ops[i].op.seq, seq[order[i]]);
+}
+
+int main(void)
+{
+#define BOTH(test)                                                   \
+	cmocka_unit_test_setup_teardown(test, setup_file, teardown), \
+		cmocka_unit_test_setup_teardown(test, setup_memory, teardown)
+	const struct CMUnitTest tests[] = {
+		BOTH(test_provision_in_steps), BOTH(test_identical), BOTH(test_halt_clean),
+		BOTH(test_halt_left_over),     BOTH(test_claim),     BOTH(test_claim_oldest_of_all),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
