@@ -35,17 +35,17 @@ static int read_rows(struct sqlite_db *s, struct store_begin *c, struct rows *r)
 {
 	struct row_instance *instance = &r->instance;
 	struct row_binding *binding = &r->binding;
-	int rc = instance_find(s, c->arena, c->platform, c->instance_id, instance);
+	int rc = row_instance_find(s, c->arena, c->platform, c->instance_id, instance);
 
 	if (rc == 0 && instance->i.seq && of_binding(c)) {
-		rc = binding_find(s, c->arena, instance->i.seq, c->binding_id, binding);
+		rc = row_binding_find(s, c->arena, instance->i.seq, c->binding_id, binding);
 		if (rc == 0 && c->verb == STORE_BIND && c->predecessor.n > 0)
-			rc = binding_find(s, c->arena, instance->i.seq, c->predecessor,
-					  &r->predecessor);
+			rc = row_binding_find(s, c->arena, instance->i.seq, c->predecessor,
+					      &r->predecessor);
 		if (rc == 0 && binding->b.seq && !rests(binding->b.state))
-			rc = op_get(s, c->arena, binding->b.op, &r->op);
+			rc = row_op_get(s, c->arena, binding->b.op, &r->op);
 	} else if (rc == 0 && instance->i.seq && !of_binding(c) && !rests(instance->i.state)) {
-		rc = op_get(s, c->arena, instance->i.op, &r->op);
+		rc = row_op_get(s, c->arena, instance->i.op, &r->op);
 	}
 	return rc;
 }
@@ -78,9 +78,9 @@ static int open_rows(struct sqlite_db *s, struct store_begin *c, struct rows *r)
 	     (c->at_once && c->verb != STORE_BIND && c->verb != STORE_UPDATE)))
 		return 0;
 	if (r->instance.i.seq)
-		rc = instance_open(s, c->arena, &r->instance);
+		rc = row_instance_open(s, c->arena, &r->instance);
 	if (rc == 0 && r->binding.b.seq && !(c->result == BEGUN_STARTED && c->verb == STORE_BIND))
-		rc = binding_open(s, c->arena, &r->binding);
+		rc = row_binding_open(s, c->arena, &r->binding);
 	return rc;
 }
 
@@ -92,7 +92,7 @@ static void fill_instance(struct sqlite_db *s, struct store_begin *c, struct str
 	struct store_instance *i = &row->i;
 
 	if (i->seq == 0)
-		instance_new(s, keep(c, c->platform), keep(c, c->instance_id), row);
+		row_instance_new(s, keep(c, c->platform), keep(c, c->instance_id), row);
 	i->service_id = keep(c, c->service_id);
 	i->plan_id = keep(c, c->plan_id);
 	i->organization = keep(c, c->organization);
@@ -102,7 +102,7 @@ static void fill_instance(struct sqlite_db *s, struct store_begin *c, struct str
 	i->n_bindings = 0;
 	i->created = now;
 	row->same = same;
-	instance_set_data(row, keep(c, c->data));
+	row_instance_set_data(row, keep(c, c->data));
 }
 
 static void fill_binding(struct sqlite_db *s, struct store_begin *c, struct str same, uint64_t now,
@@ -111,12 +111,12 @@ static void fill_binding(struct sqlite_db *s, struct store_begin *c, struct str 
 	struct store_binding *b = &row->b;
 
 	if (b->seq == 0)
-		binding_new(s, instance, keep(c, c->binding_id), row);
+		row_binding_new(s, instance, keep(c, c->binding_id), row);
 	b->predecessor = keep(c, c->predecessor);
 	b->expires_at = b->renew_before = row->due = 0;
 	b->created = now;
 	row->same = same;
-	binding_set_data(row, keep(c, c->data));
+	row_binding_set_data(row, keep(c, c->data));
 }
 
 static void fill_op(struct sqlite_db *s, struct store_begin *c, struct str same, uint64_t now,
@@ -124,7 +124,7 @@ static void fill_op(struct sqlite_db *s, struct store_begin *c, struct str same,
 {
 	struct store_op *o = &op->o;
 
-	op_new(s, op);
+	row_op_new(s, op);
 	o->verb = c->verb;
 	o->instance = r->instance.i.seq;
 	o->binding = of_binding(c) ? r->binding.b.seq : 0;
@@ -133,7 +133,7 @@ static void fill_op(struct sqlite_db *s, struct store_begin *c, struct str same,
 	o->created = now;
 	o->deadline = c->deadline;
 	o->step = o->memo = o->owner = o->error = o->description = STR("");
-	op_set_request(op, keep(c, c->request));
+	row_op_set_request(op, keep(c, c->request));
 	if (c->verb == STORE_UPDATE)
 		op->same = same; /* of the others, the object's tells */
 	if (c->result == BEGUN_HALTING) {
@@ -197,7 +197,7 @@ static int put_halted(struct sqlite_db *s, struct store_begin *c, struct rows *r
 	r->op.o.halted = true;
 	r->op.old = true;
 	c->halted = r->op.o;
-	return op_put(s, &r->op);
+	return row_op_put(s, &r->op);
 }
 
 static int put_rows(struct sqlite_db *s, struct store_begin *c, struct rows *r, int64_t old)
@@ -210,13 +210,13 @@ static int put_rows(struct sqlite_db *s, struct store_begin *c, struct rows *r, 
 	else if (old != 0)
 		rc = put_old(s, old);
 	if (rc == 0)
-		rc = op_put(s, &r->fresh);
+		rc = row_op_put(s, &r->fresh);
 	if (rc == 0 && of_binding(c))
-		rc = binding_put(s, &r->binding);
+		rc = row_binding_put(s, &r->binding);
 	if (rc == 0 && counts)
-		rc = instance_put_counts(s, &r->instance);
+		rc = row_instance_put_counts(s, &r->instance);
 	if (rc == 0 && !of_binding(c))
-		rc = instance_put(s, &r->instance);
+		rc = row_instance_put(s, &r->instance);
 	if (rc == 0 && !of_binding(c) && r->instance.i.state == STORE_GONE)
 		rc = end_bindings(s, &r->instance);
 	return rc;
@@ -268,7 +268,7 @@ static int begin(struct sqlite_db *s, struct store_begin *c)
 	if (rc != 0)
 		return rc;
 	if (c->result == BEGUN_STARTED && !c->at_once && c->owner.n == 0 &&
-	    op_waiting(s) >= c->max_waiting) {
+	    row_op_waiting(s) >= c->max_waiting) {
 		c->result = BEGUN_FULL;
 		state = STORE_NONE;
 	}

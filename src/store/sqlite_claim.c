@@ -78,20 +78,20 @@ struct chosen {
 
 static int read_chosen(struct sqlite_db *s, struct arena *arena, int64_t seq, struct chosen *x)
 {
-	int rc = op_get(s, arena, seq, &x->op);
+	int rc = row_op_get(s, arena, seq, &x->op);
 
 	memset(&x->binding, 0, sizeof(x->binding));
 	if (rc == 0)
-		rc = instance_get(s, arena, x->op.o.instance, &x->instance);
+		rc = row_instance_get(s, arena, x->op.o.instance, &x->instance);
 	if (rc == 0 && x->op.o.binding)
-		rc = binding_get(s, arena, x->op.o.binding, &x->binding);
+		rc = row_binding_get(s, arena, x->op.o.binding, &x->binding);
 	if (rc != 0)
 		return rc;
-	x->status = op_open(s, arena, &x->op);
+	x->status = row_op_open(s, arena, &x->op);
 	if (x->status == 0)
-		x->status = instance_open(s, arena, &x->instance);
+		x->status = row_instance_open(s, arena, &x->instance);
 	if (x->status == 0 && x->op.o.binding)
-		x->status = binding_open(s, arena, &x->binding);
+		x->status = row_binding_open(s, arena, &x->binding);
 	return 0;
 }
 
@@ -140,7 +140,7 @@ static int take(struct sqlite_db *s, struct store_claim *c, struct chosen *x)
 		o->began = now;
 	if (o->step_began == 0)
 		o->step_began = now;
-	return op_put(s, &x->op);
+	return row_op_put(s, &x->op);
 }
 
 static int claim(struct sqlite_db *s, struct store_claim *c)
@@ -170,7 +170,7 @@ static int claim(struct sqlite_db *s, struct store_claim *c)
 						    chosen[i].binding.b, chosen[i].status };
 	}
 	c->n_ops = n;
-	c->waiting = (uint32_t)op_waiting(s);
+	c->waiting = (uint32_t)row_op_waiting(s);
 	return rc;
 }
 
@@ -191,16 +191,16 @@ void sqlite_claim(struct store *store, struct store_claim *c)
 static int get_op(struct sqlite_db *s, const struct store_get *c, int64_t instance, int64_t binding,
 		  int64_t latest, struct row_op *op)
 {
-	int64_t asked = c->operation.p ? op_seq(s, c->operation) : 0;
+	int64_t asked = c->operation.p ? row_op_seq(s, c->operation) : 0;
 	int rc;
 
 	if (asked != 0 && asked != latest) {
-		rc = op_get(s, c->arena, asked, op);
+		rc = row_op_get(s, c->arena, asked, op);
 		if (rc != 0 ||
 		    (op->o.seq && op->o.instance == instance && op->o.binding == binding))
 			return rc;
 	}
-	return op_get(s, c->arena, latest, op);
+	return row_op_get(s, c->arena, latest, op);
 }
 
 static int count_before(struct sqlite_db *s, struct store_get *c)
@@ -225,20 +225,20 @@ static int get(struct sqlite_db *s, struct store_get *c)
 	struct row_instance instance;
 	struct row_binding binding = { 0 };
 	struct row_op op = { 0 };
-	int rc = instance_find(s, c->arena, c->platform, c->instance_id, &instance);
+	int rc = row_instance_find(s, c->arena, c->platform, c->instance_id, &instance);
 
 	if (rc == 0 && instance.i.seq && c->binding_id.p)
-		rc = binding_find(s, c->arena, instance.i.seq, c->binding_id, &binding);
+		rc = row_binding_find(s, c->arena, instance.i.seq, c->binding_id, &binding);
 	if (rc == 0 && c->binding_id.p && binding.b.seq)
 		rc = get_op(s, c, instance.i.seq, binding.b.seq, binding.b.op, &op);
 	else if (rc == 0 && !c->binding_id.p && instance.i.seq)
 		rc = get_op(s, c, instance.i.seq, 0, instance.i.op, &op);
 	if (rc == 0 && !c->no_data && instance.i.seq)
-		rc = instance_open(s, c->arena, &instance);
+		rc = row_instance_open(s, c->arena, &instance);
 	if (rc == 0 && !c->no_data && binding.b.seq)
-		rc = binding_open(s, c->arena, &binding);
+		rc = row_binding_open(s, c->arena, &binding);
 	if (rc == 0 && !c->no_data && op.o.seq)
-		rc = op_open(s, c->arena, &op);
+		rc = row_op_open(s, c->arena, &op);
 	c->instance = instance.i;
 	c->binding = binding.b;
 	c->op = op.o;

@@ -18,7 +18,7 @@ static bool of_binding(const struct row_op *op)
 static int own(struct sqlite_db *s, struct arena *arena, int64_t seq, int64_t fence,
 	       struct row_op *op)
 {
-	int rc = op_get(s, arena, seq, op);
+	int rc = row_op_get(s, arena, seq, op);
 
 	if (rc != 0)
 		return rc;
@@ -43,7 +43,7 @@ static int step(struct sqlite_db *s, struct store_step *c)
 	op.o.step = c->step;
 	op.o.back = c->back;
 	if (c->memo.p)
-		op_set_memo(&op, c->memo);
+		row_op_set_memo(&op, c->memo);
 	if (c->description.p)
 		op.o.description = c->description;
 	if (c->new_step) {
@@ -51,7 +51,7 @@ static int step(struct sqlite_db *s, struct store_step *c)
 		op.o.step_began = loop_wall(s->store.loop);
 	}
 	c->halted = op.o.halted;
-	return op_put(s, &op);
+	return row_op_put(s, &op);
 }
 
 void sqlite_step(struct store *store, struct store_step *c)
@@ -76,7 +76,7 @@ static int release(struct sqlite_db *s, struct store_release *c)
 	op.o.owner = STR("");
 	if (op.o.claims > 0)
 		op.o.claims--; /* given back in order: no crash to be counted */
-	return op_put(s, &op);
+	return row_op_put(s, &op);
 }
 
 void sqlite_release(struct store *store, struct store_release *c)
@@ -111,8 +111,8 @@ static void end_op(struct arena *arena, const struct store_end *end, uint64_t no
 	o->after = 0;
 	if (end->left_over)
 		return; /* what is left may be told from these */
-	op_set_memo(op, STR(""));
-	op_set_request(op, STR(""));
+	row_op_set_memo(op, STR(""));
+	row_op_set_request(op, STR(""));
 }
 
 static void end_instance(struct sqlite_db *s, struct arena *arena, const struct store_end *end,
@@ -121,12 +121,12 @@ static void end_instance(struct sqlite_db *s, struct arena *arena, const struct 
 	struct store_instance *i = &row->i;
 
 	if (i->state == STORE_GONE) {
-		instance_set_data(row, STR(""));
+		row_instance_set_data(row, STR(""));
 		i->n_bindings = 0;
 		return;
 	}
 	if (end->data.p)
-		instance_set_data(row, arena_str(arena, end->data));
+		row_instance_set_data(row, arena_str(arena, end->data));
 	if (end->result != STORE_SUCCEEDED)
 		return;
 	set(arena, &i->maintenance, end->maintenance);
@@ -147,9 +147,9 @@ static void end_binding(struct arena *arena, const struct store_end *end, uint64
 	bool ok = end->result == STORE_SUCCEEDED;
 
 	if (b->state == STORE_GONE)
-		binding_set_data(row, STR(""));
+		row_binding_set_data(row, STR(""));
 	else if (end->data.p)
-		binding_set_data(row, arena_str(arena, end->data));
+		row_binding_set_data(row, arena_str(arena, end->data));
 	if (op->verb == STORE_BIND && ok) {
 		b->expires_at = row->due = end->expires_at;
 		b->renew_before = end->renew_before;
@@ -233,10 +233,10 @@ static void end_followed(struct sqlite_db *s, const struct store_end *end, struc
 		binding->b.rev++;
 		binding->b.changed = now;
 		if (state == STORE_GONE) {
-			binding_set_data(binding, STR(""));
+			row_binding_set_data(binding, STR(""));
 			instance->i.n_binding_ops--;
 		} else if (end->data.p) {
-			binding_set_data(binding, end->data);
+			row_binding_set_data(binding, end->data);
 		}
 		return;
 	}
@@ -244,24 +244,24 @@ static void end_followed(struct sqlite_db *s, const struct store_end *end, struc
 	instance->i.rev++;
 	instance->i.changed = now;
 	if (state == STORE_GONE)
-		instance_set_data(instance, STR(""));
+		row_instance_set_data(instance, STR(""));
 	else if (end->data.p)
-		instance_set_data(instance, end->data);
+		row_instance_set_data(instance, end->data);
 }
 
 static int put_all(struct sqlite_db *s, struct row_op *op, struct row_op *follower, bool object,
 		   struct row_instance *instance, struct row_binding *binding)
 {
-	int rc = op_put(s, op);
+	int rc = row_op_put(s, op);
 
 	if (rc == 0 && follower)
-		rc = op_put(s, follower);
+		rc = row_op_put(s, follower);
 	if (rc == 0 && of_binding(op) && object)
-		rc = binding_put(s, binding);
+		rc = row_binding_put(s, binding);
 	if (rc == 0 && of_binding(op))
-		rc = instance_put_counts(s, instance);
+		rc = row_instance_put_counts(s, instance);
 	else if (rc == 0 && object)
-		rc = instance_put(s, instance);
+		rc = row_instance_put(s, instance);
 	if (rc == 0 && object && !of_binding(op) && instance->i.state == STORE_GONE)
 		rc = end_bindings(s, instance);
 	return rc;
@@ -288,13 +288,13 @@ static int op_end(struct sqlite_db *s, struct store_op_end *c)
 		c->halted = true;
 		return 0;
 	}
-	rc = instance_get(s, &s->arena, op.o.instance, &instance);
+	rc = row_instance_get(s, &s->arena, op.o.instance, &instance);
 	if (rc == 0 && of_binding(&op))
-		rc = binding_get(s, &s->arena, op.o.binding, &binding);
+		rc = row_binding_get(s, &s->arena, op.o.binding, &binding);
 	latest = of_binding(&op) ? binding.b.op : instance.i.op;
 	state = of_binding(&op) ? binding.b.state : instance.i.state;
 	if (rc == 0 && latest != op.o.seq)
-		rc = op_get(s, c->arena, latest, &follower);
+		rc = row_op_get(s, c->arena, latest, &follower);
 	if (rc == 0)
 		rc = db_writing(s);
 	if (rc != 0)

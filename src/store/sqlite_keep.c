@@ -72,7 +72,7 @@ static int purge_objects(struct sqlite_db *s, struct store_purge *c, enum sql fi
 	if (rc == 0 && n > 0)
 		rc = db_writing(s);
 	for (i = 0; rc == 0 && i < n; i++) {
-		rc = op_get(s, &s->arena, rows[i].op, &op);
+		rc = row_op_get(s, &s->arena, rows[i].op, &op);
 		if (rc == 0 && op.o.seq && op.o.state != STORE_OP_ENDED)
 			continue; /* it went with its instance while it was worked on */
 		if (rc == 0 && op.o.seq)

@@ -40,12 +40,12 @@ static int complete(struct sqlite_db *s, struct store_list *c, struct store_list
 	int rc;
 
 	if (row->instance.seq == 0) {
-		rc = instance_get(s, c->arena, row->binding.instance, &instance);
+		rc = row_instance_get(s, c->arena, row->binding.instance, &instance);
 		if (rc != 0)
 			return rc;
 		row->instance = instance.i;
 	}
-	rc = op_get(s, c->arena, row->binding.seq ? row->binding.op : row->instance.op, &op);
+	rc = row_op_get(s, c->arena, row->binding.seq ? row->binding.op : row->instance.op, &op);
 	row->service = op.o.seq ? op.o.service : STR("");
 	row->description = op.o.seq ? op.o.description : STR("");
 	return rc;
@@ -62,7 +62,7 @@ static int list_instances(struct sqlite_db *s, struct store_list *c, sqlite3_stm
 
 		if (rc < 0)
 			return rc;
-		instance_read(stmt, c->arena, &row);
+		row_instance_read(stmt, c->arena, &row);
 		listed = add_row(c, size);
 		listed->instance = row.i;
 		listed->at = AT(TABLE_INSTANCE, row.i.seq);
@@ -82,7 +82,7 @@ static int list_bindings(struct sqlite_db *s, struct store_list *c, sqlite3_stmt
 
 		if (rc < 0)
 			return rc;
-		binding_read(stmt, c->arena, &row);
+		row_binding_read(stmt, c->arena, &row);
 		listed = add_row(c, size);
 		listed->binding = row.b;
 		listed->at = AT(TABLE_BINDING, row.b.seq);
@@ -151,9 +151,9 @@ static int list_of_instance(struct sqlite_db *s, struct store_list *c, size_t *s
 
 		if (rc < 0)
 			return rc;
-		binding_read(stmt, c->arena, &row);
+		row_binding_read(stmt, c->arena, &row);
 		if (row.b.state == STORE_DELETING) {
-			rc = op_get(s, &s->arena, row.b.op, &op);
+			rc = row_op_get(s, &s->arena, row.b.op, &op);
 			if (rc != 0) {
 				sqlite3_reset(stmt);
 				return rc;
@@ -226,15 +226,15 @@ static int read_unreadable(struct sqlite_db *s, struct store_list *c, struct sto
 	int rc = 0;
 
 	if (AT_TABLE(row->at) == TABLE_OP) {
-		rc = op_get(s, c->arena, seq, &op);
+		rc = row_op_get(s, c->arena, seq, &op);
 		if (rc == 0 && op.o.binding)
-			rc = binding_get(s, c->arena, op.o.binding, &binding);
+			rc = row_binding_get(s, c->arena, op.o.binding, &binding);
 		if (rc == 0)
-			rc = instance_get(s, c->arena, op.o.instance, &instance);
+			rc = row_instance_get(s, c->arena, op.o.instance, &instance);
 	} else if (AT_TABLE(row->at) == TABLE_BINDING) {
-		rc = binding_get(s, c->arena, seq, &binding);
+		rc = row_binding_get(s, c->arena, seq, &binding);
 	} else {
-		rc = instance_get(s, c->arena, seq, &instance);
+		rc = row_instance_get(s, c->arena, seq, &instance);
 	}
 	row->instance = instance.i;
 	row->binding = binding.b;

@@ -37,7 +37,7 @@ static bool column_is(sqlite3_stmt *stmt, int at, struct str value)
 	return str_eq(str_make(p, (size_t)sqlite3_column_bytes(stmt, at)), value);
 }
 
-void instance_read(sqlite3_stmt *stmt, struct arena *arena, struct row_instance *row)
+void row_instance_read(sqlite3_stmt *stmt, struct arena *arena, struct row_instance *row)
 {
 	struct store_instance *i = &row->i;
 	int c = 0;
@@ -68,7 +68,7 @@ void instance_read(sqlite3_stmt *stmt, struct arena *arena, struct row_instance 
 	i->data = STR("");
 }
 
-void binding_read(sqlite3_stmt *stmt, struct arena *arena, struct row_binding *row)
+void row_binding_read(sqlite3_stmt *stmt, struct arena *arena, struct row_binding *row)
 {
 	struct store_binding *b = &row->b;
 	int c = 0;
@@ -110,7 +110,7 @@ static void write_id(const struct sqlite_db *s, int64_t seq, char *out)
 	*out = '\0';
 }
 
-int64_t op_seq(const struct sqlite_db *s, struct str id)
+int64_t row_op_seq(const struct sqlite_db *s, struct str id)
 {
 	char again[STORE_OP_ID_MAX + 1];
 	int64_t seq = 0;
@@ -132,8 +132,8 @@ int64_t op_seq(const struct sqlite_db *s, struct str id)
 	return str_is(id, again) ? seq : 0;
 }
 
-static void op_read(const struct sqlite_db *s, sqlite3_stmt *stmt, struct arena *arena,
-		    struct row_op *row)
+static void row_op_read(const struct sqlite_db *s, sqlite3_stmt *stmt, struct arena *arena,
+			struct row_op *row)
 {
 	struct store_op *o = &row->o;
 	int c = 0;
@@ -172,8 +172,8 @@ static void op_read(const struct sqlite_db *s, sqlite3_stmt *stmt, struct arena 
 	o->memo = o->request = STR("");
 }
 
-int instance_find(struct sqlite_db *s, struct arena *arena, struct str platform, struct str id,
-		  struct row_instance *row)
+int row_instance_find(struct sqlite_db *s, struct arena *arena, struct str platform, struct str id,
+		      struct row_instance *row)
 {
 	sqlite3_stmt *stmt = db_stmt(s, SQL_INSTANCE_FIND);
 	int64_t key = key_of(s, platform, id);
@@ -186,7 +186,7 @@ int instance_find(struct sqlite_db *s, struct arena *arena, struct str platform,
 	while ((rc = db_row(s, stmt)) == 1) {
 		if (!column_is(stmt, 2, platform) || !column_is(stmt, 3, id))
 			continue;
-		instance_read(stmt, arena, row);
+		row_instance_read(stmt, arena, row);
 		sqlite3_reset(stmt);
 		return 0;
 	}
@@ -194,8 +194,8 @@ int instance_find(struct sqlite_db *s, struct arena *arena, struct str platform,
 	return rc;
 }
 
-int binding_find(struct sqlite_db *s, struct arena *arena, int64_t instance, struct str id,
-		 struct row_binding *row)
+int row_binding_find(struct sqlite_db *s, struct arena *arena, int64_t instance, struct str id,
+		     struct row_binding *row)
 {
 	sqlite3_stmt *stmt = db_stmt(s, SQL_BINDING_FIND);
 	int64_t key = key_of(s, STR(""), id);
@@ -209,7 +209,7 @@ int binding_find(struct sqlite_db *s, struct arena *arena, int64_t instance, str
 	while ((rc = db_row(s, stmt)) == 1) {
 		if (!column_is(stmt, 3, id))
 			continue;
-		binding_read(stmt, arena, row);
+		row_binding_read(stmt, arena, row);
 		sqlite3_reset(stmt);
 		return 0;
 	}
@@ -227,7 +227,8 @@ static int get(struct sqlite_db *s, enum sql sql, int64_t seq, sqlite3_stmt **st
 	return db_row(s, *stmt);
 }
 
-int instance_get(struct sqlite_db *s, struct arena *arena, int64_t seq, struct row_instance *row)
+int row_instance_get(struct sqlite_db *s, struct arena *arena, int64_t seq,
+		     struct row_instance *row)
 {
 	sqlite3_stmt *stmt;
 	int rc = get(s, SQL_INSTANCE_GET, seq, &stmt);
@@ -235,12 +236,12 @@ int instance_get(struct sqlite_db *s, struct arena *arena, int64_t seq, struct r
 	memset(row, 0, sizeof(*row));
 	if (rc != 1)
 		return rc;
-	instance_read(stmt, arena, row);
+	row_instance_read(stmt, arena, row);
 	sqlite3_reset(stmt);
 	return 0;
 }
 
-int binding_get(struct sqlite_db *s, struct arena *arena, int64_t seq, struct row_binding *row)
+int row_binding_get(struct sqlite_db *s, struct arena *arena, int64_t seq, struct row_binding *row)
 {
 	sqlite3_stmt *stmt;
 	int rc = get(s, SQL_BINDING_GET, seq, &stmt);
@@ -248,12 +249,12 @@ int binding_get(struct sqlite_db *s, struct arena *arena, int64_t seq, struct ro
 	memset(row, 0, sizeof(*row));
 	if (rc != 1)
 		return rc;
-	binding_read(stmt, arena, row);
+	row_binding_read(stmt, arena, row);
 	sqlite3_reset(stmt);
 	return 0;
 }
 
-int op_get(struct sqlite_db *s, struct arena *arena, int64_t seq, struct row_op *row)
+int row_op_get(struct sqlite_db *s, struct arena *arena, int64_t seq, struct row_op *row)
 {
 	sqlite3_stmt *stmt;
 	int rc;
@@ -264,7 +265,7 @@ int op_get(struct sqlite_db *s, struct arena *arena, int64_t seq, struct row_op 
 	rc = get(s, SQL_OP_GET, seq, &stmt);
 	if (rc != 1)
 		return rc;
-	op_read(s, stmt, arena, row);
+	row_op_read(s, stmt, arena, row);
 	sqlite3_reset(stmt);
 	return 0;
 }
@@ -286,21 +287,21 @@ static int open_value(struct sqlite_db *s, struct arena *arena, const char *tabl
 	return rc;
 }
 
-int instance_open(struct sqlite_db *s, struct arena *arena, struct row_instance *row)
+int row_instance_open(struct sqlite_db *s, struct arena *arena, struct row_instance *row)
 {
 	if (row->new_data)
 		return 0;
 	return open_value(s, arena, "instance", "data", row->i.seq, row->sealed, &row->i.data);
 }
 
-int binding_open(struct sqlite_db *s, struct arena *arena, struct row_binding *row)
+int row_binding_open(struct sqlite_db *s, struct arena *arena, struct row_binding *row)
 {
 	if (row->new_data)
 		return 0;
 	return open_value(s, arena, "binding", "data", row->b.seq, row->sealed, &row->b.data);
 }
 
-int op_open(struct sqlite_db *s, struct arena *arena, struct row_op *row)
+int row_op_open(struct sqlite_db *s, struct arena *arena, struct row_op *row)
 {
 	int rc = row->new_memo
 			 ? 0
@@ -323,25 +324,25 @@ static struct str close_value(struct sqlite_db *s, const char *table, const char
 	return arena_str(&s->arena, buf_str(&s->buf));
 }
 
-void instance_set_data(struct row_instance *row, struct str data)
+void row_instance_set_data(struct row_instance *row, struct str data)
 {
 	row->i.data = data;
 	row->new_data = true;
 }
 
-void binding_set_data(struct row_binding *row, struct str data)
+void row_binding_set_data(struct row_binding *row, struct str data)
 {
 	row->b.data = data;
 	row->new_data = true;
 }
 
-void op_set_memo(struct row_op *row, struct str memo)
+void row_op_set_memo(struct row_op *row, struct str memo)
 {
 	row->o.memo = memo;
 	row->new_memo = true;
 }
 
-void op_set_request(struct row_op *row, struct str request)
+void row_op_set_request(struct row_op *row, struct str request)
 {
 	row->o.request = request;
 	row->new_request = true;
@@ -349,7 +350,8 @@ void op_set_request(struct row_op *row, struct str request)
 
 /* -- making and putting ----------------------------------------------------------------- */
 
-void instance_new(struct sqlite_db *s, struct str platform, struct str id, struct row_instance *row)
+void row_instance_new(struct sqlite_db *s, struct str platform, struct str id,
+		      struct row_instance *row)
 {
 	int64_t key = row->key; /* of the find that found nothing */
 
@@ -361,7 +363,7 @@ void instance_new(struct sqlite_db *s, struct str platform, struct str id, struc
 	row->i.id = id;
 }
 
-void binding_new(struct sqlite_db *s, int64_t instance, struct str id, struct row_binding *row)
+void row_binding_new(struct sqlite_db *s, int64_t instance, struct str id, struct row_binding *row)
 {
 	int64_t key = row->key;
 
@@ -373,7 +375,7 @@ void binding_new(struct sqlite_db *s, int64_t instance, struct str id, struct ro
 	row->b.id = id;
 }
 
-void op_new(struct sqlite_db *s, struct row_op *row)
+void row_op_new(struct sqlite_db *s, struct row_op *row)
 {
 	memset(row, 0, sizeof(*row));
 	row->fresh = true;
@@ -381,17 +383,17 @@ void op_new(struct sqlite_db *s, struct row_op *row)
 	write_id(s, row->o.seq, row->o.id);
 }
 
-bool instance_exists(enum store_state state)
+bool row_instance_exists(enum store_state state)
 {
 	return state != STORE_NONE && state != STORE_FAILED && state != STORE_GONE;
 }
 
-bool binding_exists(enum store_state state)
+bool row_binding_exists(enum store_state state)
 {
-	return instance_exists(state) && state != STORE_EXPIRED;
+	return row_instance_exists(state) && state != STORE_EXPIRED;
 }
 
-int instance_put(struct sqlite_db *s, struct row_instance *row)
+int row_instance_put(struct sqlite_db *s, struct row_instance *row)
 {
 	const struct store_instance *i = &row->i;
 	sqlite3_stmt *stmt = db_stmt(s, row->fresh ? SQL_INSTANCE_INSERT : SQL_INSTANCE_UPDATE);
@@ -426,14 +428,14 @@ int instance_put(struct sqlite_db *s, struct row_instance *row)
 	rc = db_run(s, stmt);
 	if (rc != 0)
 		return rc;
-	s->counts.instances += (uint64_t)instance_exists(i->state);
-	s->counts.instances -= (uint64_t)instance_exists(row->was);
+	s->counts.instances += (uint64_t)row_instance_exists(i->state);
+	s->counts.instances -= (uint64_t)row_instance_exists(row->was);
 	row->was = i->state;
 	row->fresh = false;
 	return 0;
 }
 
-int instance_put_counts(struct sqlite_db *s, const struct row_instance *row)
+int row_instance_put_counts(struct sqlite_db *s, const struct row_instance *row)
 {
 	sqlite3_stmt *stmt = db_stmt(s, SQL_INSTANCE_COUNTS);
 
@@ -445,7 +447,7 @@ int instance_put_counts(struct sqlite_db *s, const struct row_instance *row)
 	return db_run(s, stmt);
 }
 
-int binding_put(struct sqlite_db *s, struct row_binding *row)
+int row_binding_put(struct sqlite_db *s, struct row_binding *row)
 {
 	const struct store_binding *b = &row->b;
 	sqlite3_stmt *stmt = db_stmt(s, row->fresh ? SQL_BINDING_INSERT : SQL_BINDING_UPDATE);
@@ -474,8 +476,8 @@ int binding_put(struct sqlite_db *s, struct row_binding *row)
 	rc = db_run(s, stmt);
 	if (rc != 0)
 		return rc;
-	s->counts.bindings += (uint64_t)binding_exists(b->state);
-	s->counts.bindings -= (uint64_t)binding_exists(row->was);
+	s->counts.bindings += (uint64_t)row_binding_exists(b->state);
+	s->counts.bindings -= (uint64_t)row_binding_exists(row->was);
 	row->was = b->state;
 	row->fresh = false;
 	return 0;
@@ -491,7 +493,7 @@ static void count_op(struct sqlite_db *s, struct row_op *row)
 	row->fresh = false;
 }
 
-int op_put(struct sqlite_db *s, struct row_op *row)
+int row_op_put(struct sqlite_db *s, struct row_op *row)
 {
 	const struct store_op *o = &row->o;
 	sqlite3_stmt *stmt = db_stmt(s, row->fresh ? SQL_OP_INSERT : SQL_OP_UPDATE);
@@ -538,7 +540,7 @@ int op_put(struct sqlite_db *s, struct row_op *row)
 	return rc;
 }
 
-uint64_t op_waiting(const struct sqlite_db *s)
+uint64_t row_op_waiting(const struct sqlite_db *s)
 {
 	uint64_t n = 0;
 	int verb;

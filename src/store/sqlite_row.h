@@ -42,50 +42,52 @@ struct row_op {
 };
 
 /* 0 (seq is 0 when there is none), or ERR_STORE. Strings in the arena. */
-int instance_find(struct sqlite_db *s, struct arena *arena, struct str platform, struct str id,
-		  struct row_instance *row) MUST_CHECK;
-int instance_get(struct sqlite_db *s, struct arena *arena, int64_t seq,
-		 struct row_instance *row) MUST_CHECK;
-int binding_find(struct sqlite_db *s, struct arena *arena, int64_t instance, struct str id,
-		 struct row_binding *row) MUST_CHECK;
-int binding_get(struct sqlite_db *s, struct arena *arena, int64_t seq,
-		struct row_binding *row) MUST_CHECK;
-int op_get(struct sqlite_db *s, struct arena *arena, int64_t seq, struct row_op *row) MUST_CHECK;
+int row_instance_find(struct sqlite_db *s, struct arena *arena, struct str platform, struct str id,
+		      struct row_instance *row) MUST_CHECK;
+int row_instance_get(struct sqlite_db *s, struct arena *arena, int64_t seq,
+		     struct row_instance *row) MUST_CHECK;
+int row_binding_find(struct sqlite_db *s, struct arena *arena, int64_t instance, struct str id,
+		     struct row_binding *row) MUST_CHECK;
+int row_binding_get(struct sqlite_db *s, struct arena *arena, int64_t seq,
+		    struct row_binding *row) MUST_CHECK;
+int row_op_get(struct sqlite_db *s, struct arena *arena, int64_t seq,
+	       struct row_op *row) MUST_CHECK;
 /* "<store>-<seq>": the seq that an op's id stands for; 0 when it is none of this store's. */
-int64_t op_seq(const struct sqlite_db *s, struct str id);
+int64_t row_op_seq(const struct sqlite_db *s, struct str id);
 
 /* The columns of a statement that selects whole rows. */
-void instance_read(sqlite3_stmt *stmt, struct arena *arena, struct row_instance *row);
-void binding_read(sqlite3_stmt *stmt, struct arena *arena, struct row_binding *row);
+void row_instance_read(sqlite3_stmt *stmt, struct arena *arena, struct row_instance *row);
+void row_binding_read(sqlite3_stmt *stmt, struct arena *arena, struct row_binding *row);
 
 /* Plain texts: ERR_SEALED when one cannot be opened (logged). What is open already stays. */
-int instance_open(struct sqlite_db *s, struct arena *arena, struct row_instance *row) MUST_CHECK;
-int binding_open(struct sqlite_db *s, struct arena *arena, struct row_binding *row) MUST_CHECK;
-int op_open(struct sqlite_db *s, struct arena *arena, struct row_op *row) MUST_CHECK;
+int row_instance_open(struct sqlite_db *s, struct arena *arena,
+		      struct row_instance *row) MUST_CHECK;
+int row_binding_open(struct sqlite_db *s, struct arena *arena, struct row_binding *row) MUST_CHECK;
+int row_op_open(struct sqlite_db *s, struct arena *arena, struct row_op *row) MUST_CHECK;
 
 /* New rows, numbered, not yet put. Ids are borrowed. */
-void instance_new(struct sqlite_db *s, struct str platform, struct str id,
-		  struct row_instance *row);
-void binding_new(struct sqlite_db *s, int64_t instance, struct str id, struct row_binding *row);
-void op_new(struct sqlite_db *s, struct row_op *row);
+void row_instance_new(struct sqlite_db *s, struct str platform, struct str id,
+		      struct row_instance *row);
+void row_binding_new(struct sqlite_db *s, int64_t instance, struct str id, struct row_binding *row);
+void row_op_new(struct sqlite_db *s, struct row_op *row);
 
-void instance_set_data(struct row_instance *row, struct str data);
-void binding_set_data(struct row_binding *row, struct str data);
-void op_set_memo(struct row_op *row, struct str memo);
-void op_set_request(struct row_op *row, struct str request);
+void row_instance_set_data(struct row_instance *row, struct str data);
+void row_binding_set_data(struct row_binding *row, struct str data);
+void row_op_set_memo(struct row_op *row, struct str memo);
+void row_op_set_request(struct row_op *row, struct str request);
 
-int instance_put(struct sqlite_db *s, struct row_instance *row) MUST_CHECK;
+int row_instance_put(struct sqlite_db *s, struct row_instance *row) MUST_CHECK;
 /* n_bindings and n_binding_ops alone. */
-int instance_put_counts(struct sqlite_db *s, const struct row_instance *row) MUST_CHECK;
-int binding_put(struct sqlite_db *s, struct row_binding *row) MUST_CHECK;
-int op_put(struct sqlite_db *s, struct row_op *row) MUST_CHECK;
+int row_instance_put_counts(struct sqlite_db *s, const struct row_instance *row) MUST_CHECK;
+int row_binding_put(struct sqlite_db *s, struct row_binding *row) MUST_CHECK;
+int row_op_put(struct sqlite_db *s, struct row_op *row) MUST_CHECK;
 
 /* How many ops wait, of all services. */
-uint64_t op_waiting(const struct sqlite_db *s);
+uint64_t row_op_waiting(const struct sqlite_db *s);
 
 /* Does the object exist, for the figures? */
-bool instance_exists(enum store_state state);
-bool binding_exists(enum store_state state);
+bool row_instance_exists(enum store_state state);
+bool row_binding_exists(enum store_state state);
 
 /* The keyed digest of `same`, in the arena. */
 struct str row_digest(struct sqlite_db *s, struct arena *arena, struct str same);
