@@ -4,7 +4,6 @@
 #include "core/mem.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <yyjson.h>
 
@@ -391,20 +390,32 @@ static uint64_t bytes_hash(struct str s)
 
 uint64_t json_hash(const struct json *v)
 {
-	const struct json_member *m;
-	const struct json *item;
-	uint64_t hash = v ? v->type_ + 1u : 0;
+	uint64_t hash = 0;
 	size_t i;
 
-	if (json_is_number(v))
-		hash += json_number_hash(json_num_text(v));
-	else if (json_is_string(v))
-		hash += bytes_hash(json_str(v));
-	else if (json_is_bool(v))
-		hash += v->bool_ ? 16 : 32;
-	json_each_item(i, item, v)
-		hash = mixed(hash) + json_hash(item);
-	json_each_member(m, v) /* in any order */
-		hash += mixed(bytes_hash(m->key) + mixed(json_hash(m->value)));
-	return mixed(hash);
+	if (!v)
+		return 0;
+	switch (json_type(v)) {
+	case JSON_NULL:
+		break;
+	case JSON_BOOL:
+		hash = v->bool_;
+		break;
+	case JSON_NUMBER:
+		hash = json_number_hash(json_num_text(v));
+		break;
+	case JSON_STRING:
+		hash = bytes_hash(json_str(v));
+		break;
+	case JSON_ARRAY:
+		for (i = 0; i < v->n_; i++)
+			hash = mixed(hash) + json_hash(v->u_.items[i]);
+		break;
+	case JSON_OBJECT: /* in any order */
+		for (i = 0; i < v->n_; i++)
+			hash += mixed(bytes_hash(v->u_.members[i].key) +
+				      mixed(json_hash(v->u_.members[i].value)));
+		break;
+	}
+	return mixed(hash + 1 + v->type_);
 }

@@ -212,24 +212,28 @@ static bool is_idn_hostname(struct str s)
 
 /* -- mail (RFC 5321 section 4.1.2) -------------------------------------------------------- */
 
+/* "a b\"c": printable characters, the quote and the backslash behind a backslash. */
+static bool is_quoted(struct str s, bool wide)
+{
+	size_t i;
+
+	for (i = 1; i < s.n && s.p[i] != '"'; i++) {
+		if (s.p[i] == '\\' && ++i == s.n)
+			return false;
+		if (is_wide(s.p[i]) ? !wide : s.p[i] < ' ' || s.p[i] == 0x7f)
+			return false;
+	}
+	return i + 1 == s.n;
+}
+
 static bool is_local_part(struct str s, bool wide)
 {
 	size_t i;
 
 	if (s.n == 0 || s.n > 64)
 		return false;
-	if (s.p[0] == '"') {
-		for (i = 1; i + 1 < s.n; i++) {
-			if (s.p[i] == '\\')
-				i++;
-			else if (s.p[i] == '"')
-				return false;
-			if (i + 1 >= s.n || s.p[i] < ' ' || s.p[i] == 0x7f)
-				if (!(wide && is_wide(s.p[i])))
-					return false;
-		}
-		return s.n >= 2 && s.p[s.n - 1] == '"' && i + 1 == s.n;
-	}
+	if (s.p[0] == '"')
+		return is_quoted(s, wide);
 	for (i = 0; i < s.n; i++) {
 		if (s.p[i] == '.') {
 			if (i == 0 || i + 1 == s.n || s.p[i - 1] == '.')
@@ -401,17 +405,19 @@ static bool is_iri_reference(struct str s)
 static bool is_varspec(struct str s)
 {
 	struct str name = s, prefix = { NULL, 0 };
+	uint64_t length;
 	size_t i;
 
 	if (s.n && s.p[s.n - 1] == '*')
 		name.n--;
 	else
 		name = str_cut(s, ':', &prefix);
-	if (prefix.p && (prefix.n == 0 || prefix.n > 4 || prefix.p[0] == '0'))
-		return false;
-	for (i = 0; i < prefix.n; i++)
-		if (!is_digit(prefix.p[i]))
+	if (prefix.p) { /* 1 to 9999 */
+		if (prefix.n == 0 || prefix.n > 4 || prefix.p[0] == '0')
 			return false;
+		if (!str_to_u64(prefix, &length))
+			return false;
+	}
 	for (i = 0; i < name.n; i++) {
 		char c = name.p[i];
 

@@ -84,7 +84,7 @@ struct str schema_uri_resolve(struct arena *arena, struct str base, struct str r
 				r.path = b.path;
 				if (!r.query.p)
 					r.query = b.query;
-			} else if (r.path.p[0] != '/') {
+			} else if (!str_starts(r.path, STR("/"))) {
 				const char *slash =
 					b.path.n ? memrchr(b.path.p, '/', b.path.n) : NULL;
 

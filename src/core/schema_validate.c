@@ -45,17 +45,19 @@ static const char *plural(uint64_t n)
 
 static bool has_type(const struct json *v, unsigned types)
 {
-	int64_t integer;
+	struct str text = json_num_text(v);
+	size_t i;
 
 	if (types & TYPE_BIT(json_type(v)))
 		return true;
-	if (!(types & TYPE_INTEGER) || !json_is_number(v))
+	if (!(types & TYPE_INTEGER) || !text.p)
 		return false;
 	if (!(types & TYPE_STRICT))
-		return json_number_is_integer(json_num_text(v));
-	if (json_to_int(v, &integer))
-		return true;
-	return strcspn(json_num_text(v).p, ".eE") == json_num_text(v).n;
+		return json_number_is_integer(text);
+	for (i = 0; i < text.n; i++)
+		if (strchr(".eE", text.p[i]))
+			return false;
+	return true;
 }
 
 static int check_values(struct check *c, const struct schema_node *node, const struct json *v,
