@@ -22,7 +22,6 @@
 #include "core/json.h"
 #include "core/schema_meta.h"
 
-#define SCHEMA_NODES_MAX 20000   /* subschemas of one schema */
 #define SCHEMA_STEPS_MAX 1000000 /* of one validation: keywords, members and items looked at */
 #define SCHEMA_DEPTH_MAX 2000    /* of schemas inside each other, references included */
 

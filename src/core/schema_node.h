@@ -9,6 +9,8 @@
 #include "core/schema_format.h"
 #include "core/schema_ref.h"
 
+#define SCHEMA_NODES_MAX 20000 /* subschemas of one schema */
+
 /* Bits of schema_node.types: 1 << JSON_*, and integer, which is not a JSON type. */
 #define TYPE_BIT(json_type) (1u << (json_type))
 #define TYPE_INTEGER (1u << 8)

@@ -365,6 +365,19 @@ static void test_bounds(void **state)
 	assert_string_equal(err.text,
 			    "parameters: takes too many steps to check against its schema");
 
+	/* a long chain of references, and a schema of very many parts */
+	buf_clear(&buf);
+	buf_puts(&buf, "{'$ref':'#/definitions/d0','definitions':{'d1000':{}");
+	for (i = 0; i < 1000; i++)
+		buf_printf(&buf, ",'d%d':{'$ref':'#/definitions/d%d'}", i, i + 1);
+	buf_puts(&buf, "}}");
+	assert_int_equal(schema_compile(&arena, parse(&arena, buf.p), &schema, &err), ERR_TOOBIG);
+	assert_string_equal(err.text,
+			    "#/definitions/d200: more than 200 references inside each other");
+	v = repeated(&arena, "{\"items\":[{}", ",{}", 20000, "]}");
+	assert_int_equal(schema_compile(&arena, v, &schema, &err), ERR_TOOBIG);
+	assert_string_equal(err.text, "more than 20000 subschemas");
+
 	/* a pattern that runs away */
 	schema = compile(&arena, "{'items':{'pattern':'^(a+)+$'}}");
 	assert_int_equal(schema_validate(schema,
