@@ -1,0 +1,38 @@
+/* osbd check: would this configuration be served? */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/cmd.h"
+
+#include <stdio.h>
+
+static int check(const char *config, int argc, char **argv)
+{
+	struct setup setup;
+	size_t i, plans = 0;
+	int rc, end;
+
+	(void)argc;
+	(void)argv;
+	rc = setup_config(&setup, config);
+	if (rc == 0)
+		rc = setup_catalog(&setup);
+	if (rc == 0) {
+		for (i = 0; i < setup.catalog->n_offerings; i++)
+			plans += setup.catalog->offerings[i].n_plans;
+		printf("%s: the configuration is valid: %zu services, %zu plans\n", config,
+		       setup.catalog->n_offerings, plans);
+	}
+	end = setup_finish(&setup);
+	return rc ? rc : end;
+}
+
+const struct command command_check = {
+	.name = "check",
+	.synopsis = "-c FILE",
+	.summary = "check a configuration, and the catalog with a platform's rules",
+	.help = "Reads FILE as serve would, opens every backend, and checks the catalog with the\n"
+		"rules that Cloud Controller has for it. Prints every error and warning with its\n"
+		"place. Changes nothing and listens nowhere. Exit code 3 when something is "
+		"wrong.\n",
+	.needs_config = true,
+	.run = check,
+};

@@ -1,0 +1,285 @@
+/* osbd serve: the daemon.
+ *
+ * The way up: configuration, catalog, store; plans in use must all be offered; then listeners, and
+ * the journal takes up what a predecessor left.
+ *
+ * The way down, on SIGTERM or SIGINT: stop accepting; requests that were accepted get their
+ * answers; running operations end the step they are in; what does not within limits.drain is
+ * cancelled, and all that is unfinished is resumed at the next start. A second signal does not
+ * wait. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/cmd.h"
+
+#include "osb/broker.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define LOG_FLUSH_EVERY 100 /* ms, while lines wait for their descriptor */
+
+struct daemon {
+	struct setup setup;
+	struct users *users;
+	struct broker *broker;
+	struct http_server *server;
+	uv_signal_t term, intr;
+	struct timer hurry, flush;
+	bool draining, server_drained, broker_drained, broker_draining, server_gone;
+};
+
+/* -- the way down ------------------------------------------------------------------------- */
+
+static void signal_closed(uv_handle_t *handle)
+{
+	(void)handle;
+}
+
+static void server_gone(void *data)
+{
+	struct daemon *d = data;
+
+	d->server_gone = true;
+	timer_stop(&d->flush);
+	timer_stop(&d->hurry);
+	uv_close((uv_handle_t *)&d->term, signal_closed);
+	uv_close((uv_handle_t *)&d->intr, signal_closed);
+	loop_stop(&d->setup.loop);
+}
+
+static void down_if_drained(struct daemon *d)
+{
+	if (d->server_drained && d->broker_drained && d->server) {
+		struct http_server *server = d->server;
+
+		d->server = NULL;
+		http_server_destroy(server, server_gone, d);
+	}
+}
+
+static void broker_drained(void *data)
+{
+	struct daemon *d = data;
+
+	d->broker_drained = true;
+	down_if_drained(d);
+}
+
+static void drain_broker(struct daemon *d, uint64_t ms)
+{
+	if (d->broker_draining)
+		return;
+	d->broker_draining = true;
+	broker_drain(d->broker, ms, broker_drained, d);
+}
+
+static void server_drained(void *data)
+{
+	struct daemon *d = data;
+	uint64_t now = loop_now(&d->setup.loop);
+
+	d->server_drained = true;
+	drain_broker(d, d->hurry.due > now && timer_running(&d->hurry) ? d->hurry.due - now : 0);
+	down_if_drained(d);
+}
+
+static void on_hurry(struct timer *timer)
+{
+	struct daemon *d = container_of(timer, struct daemon, hurry);
+
+	log_warn(&d->setup.log, "limits.drain is over; what still runs is resumed later");
+	drain_broker(d, 0);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+	struct daemon *d = handle->data;
+
+	if (d->draining) {
+		log_warn(&d->setup.log, "%s again: stopping at once", strsignal(number));
+		timer_stop(&d->hurry);
+		on_hurry(&d->hurry);
+		return;
+	}
+	d->draining = true;
+	log_info(&d->setup.log, "%s: draining, for at most %" PRIu64 " s", strsignal(number),
+		 d->setup.config->limits.drain / 1000);
+	timer_start(&d->hurry, &d->setup.loop, d->setup.config->limits.drain, on_hurry);
+	http_server_drain(d->server, server_drained, d);
+}
+
+/* -- the way up --------------------------------------------------------------------------- */
+
+static void on_flush(struct timer *timer)
+{
+	struct daemon *d = container_of(timer, struct daemon, flush);
+
+	if (log_sink_pending(d->setup.sink))
+		log_sink_flush(d->setup.sink);
+	timer_start(timer, &d->setup.loop,
+		    log_sink_pending(d->setup.sink) ? LOG_FLUSH_EVERY : SEC(5), on_flush);
+}
+
+/* Secrets are in this process: no core file, and no debugger of another user. */
+static void keep_to_yourself(void)
+{
+	struct rlimit none = { 0, 0 };
+
+	setrlimit(RLIMIT_CORE, &none);
+	prctl(PR_SET_DUMPABLE, 0);
+}
+
+struct plans_wait {
+	struct store_plan_use use;
+	bool done;
+	int status;
+};
+
+static void plans_read(struct call *call, int status)
+{
+	struct plans_wait *wait = container_of(call, struct plans_wait, use.call);
+
+	wait->status = status;
+	wait->done = true;
+}
+
+/* A start that drops a plan in use is refused: its instances could never be deleted. */
+static int check_plans(struct setup *setup)
+{
+	struct plans_wait wait = { 0 };
+	int missing = 0;
+	size_t i;
+
+	wait.use.call.done = plans_read;
+	wait.use.arena = &setup->arena;
+	store_plan_use(setup->store, &wait.use);
+	loop_run_until(&setup->loop, &wait.done);
+	if (wait.status < 0) {
+		fprintf(stderr, "osbd: store: %s\n", err_str(wait.status));
+		return EXIT_FAILED;
+	}
+	for (i = 0; i < wait.use.n_plans; i++) {
+		struct str service = wait.use.plans[i].service_id, plan = wait.use.plans[i].plan_id;
+		const struct offering *offering = catalog_offering(setup->catalog, service);
+
+		if (offering && offering_plan(offering, plan))
+			continue;
+		fprintf(stderr,
+			"osbd: services: service \"%.*s\" with plan \"%.*s\" is not offered any "
+			"more, but %" PRIu64 " instances have it\n",
+			STR_ARG(service), STR_ARG(plan), wait.use.plans[i].n);
+		missing++;
+	}
+	return missing ? EXIT_CONFIG : 0;
+}
+
+static int listen_all(struct daemon *d)
+{
+	const struct config *config = d->setup.config;
+	char bound[256];
+	struct err err;
+	size_t i;
+
+	for (i = 0; i < config->n_listen; i++) {
+		const struct config_listen *l = &config->listen[i];
+
+		if (http_server_listen(d->server, l->address.p, l->prefix.p, NULL, bound,
+				       sizeof(bound), &err) < 0) {
+			fprintf(stderr, "osbd: listen: %s\n", err.text);
+			return EXIT_FAILED;
+		}
+		log_info(&d->setup.log, "listening on %s, path %s", bound, l->prefix.p);
+	}
+	return 0;
+}
+
+static int start(struct daemon *d)
+{
+	struct setup *s = &d->setup;
+	const struct config_limits *limits = &s->config->limits;
+	struct http_limits http = {
+		.target = limits->target,
+		.headers = limits->headers,
+		.body = limits->body,
+		.connections = (size_t)limits->connections,
+		.header_ms = limits->header_timeout,
+		.body_ms = limits->body_timeout,
+		.idle_ms = limits->idle_timeout,
+		.write_ms = limits->write_timeout,
+	};
+	struct broker_options options;
+	char self[4096];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	self[n > 0 ? n : 0] = '\0';
+	d->users = users_create(&s->loop, s->config, &s->children, self, &s->log, &s->metrics);
+	options = (struct broker_options){ &s->loop,   &s->log,  &s->metrics, s->config,
+					   s->catalog, s->store, d->users };
+	d->broker = broker_create(&options);
+	d->server =
+		http_server_create(&s->loop, &http, &s->log, &s->metrics, broker_handle, d->broker);
+	uv_signal_init(&s->loop.uv, &d->term);
+	uv_signal_init(&s->loop.uv, &d->intr);
+	d->term.data = d->intr.data = d;
+	uv_signal_start(&d->term, on_signal, SIGTERM);
+	uv_signal_start(&d->intr, on_signal, SIGINT);
+	broker_start(d->broker);
+	on_flush(&d->flush);
+	return listen_all(d);
+}
+
+static void go_down_now(struct daemon *d)
+{
+	d->draining = true;
+	timer_start(&d->hurry, &d->setup.loop, 0, on_hurry);
+	http_server_drain(d->server, server_drained, d);
+}
+
+static int serve(const char *config, int argc, char **argv)
+{
+	struct daemon d;
+	int rc, end;
+
+	(void)argc;
+	(void)argv;
+	memset(&d, 0, sizeof(d));
+	keep_to_yourself();
+	rc = setup_config(&d.setup, config);
+	if (rc == 0)
+		rc = setup_catalog(&d.setup);
+	if (rc == 0)
+		rc = setup_store(&d.setup);
+	if (rc == 0)
+		rc = check_plans(&d.setup);
+	if (rc == 0) {
+		rc = start(&d);
+		if (rc != 0)
+			go_down_now(&d);
+		loop_run_until(&d.setup.loop, &d.server_gone);
+		broker_destroy(d.broker);
+		users_destroy(d.users);
+		if (rc == 0)
+			log_info(&d.setup.log, "stopped");
+	}
+	end = setup_finish(&d.setup);
+	return rc ? rc : end;
+}
+
+const struct command command_serve = {
+	.name = "serve",
+	.synopsis = "-c FILE",
+	.summary = "run the broker",
+	.help = "Serves the Open Service Broker API as FILE says, until SIGTERM or SIGINT. Then "
+		"it\n"
+		"stops accepting, answers what it has accepted, lets running operations end the\n"
+		"step they are in (at most limits.drain), and exits; what is unfinished is "
+		"resumed\n"
+		"at the next start. A second signal does not wait.\n"
+		"\n"
+		"The log goes to standard error, a line each.\n",
+	.needs_config = true,
+	.run = serve,
+};

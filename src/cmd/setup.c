@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/cmd.h"
+
+#include "backends/demo.h"
+#include "store/memory.h"
+#include "store/sqlite.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+const struct backend_type *const backend_types[] = { &backend_demo, NULL };
+
+void setup_print_errors(struct setup *setup)
+{
+	struct buf text = { 0 };
+
+	conf_errors_print(&setup->errors, &text);
+	if (text.n)
+		fwrite(text.p, 1, text.n, stderr);
+	buf_finish(&text);
+	conf_errors_finish(&setup->errors);
+}
+
+int setup_config(struct setup *setup, const char *path)
+{
+	int rc;
+
+	memset(setup, 0, sizeof(*setup));
+	rc = config_load(path, &setup->arena, &setup->config, &setup->errors);
+	if (rc < 0) {
+		setup_print_errors(setup);
+		return EXIT_CONFIG;
+	}
+	metrics_init(&setup->metrics);
+	if (loop_init(&setup->loop) < 0) {
+		fputs("osbd: cannot make an event loop\n", stderr);
+		return EXIT_FAILED;
+	}
+	setup->has_loop = true;
+	/* a reader of the log that stands still must not hold the daemon up */
+	fcntl(STDERR_FILENO, F_SETFL, fcntl(STDERR_FILENO, F_GETFL) | O_NONBLOCK);
+	setup->sink =
+		log_sink_create(STDERR_FILENO, setup->config->log.format, setup->config->log.level);
+	log_init(&setup->log, setup->sink);
+	return 0;
+}
+
+/* The directory and those above it. */
+static int make_directory(const char *path)
+{
+	char part[4096];
+	size_t i;
+
+	if ((size_t)snprintf(part, sizeof(part), "%s", path) >= sizeof(part))
+		return -ENAMETOOLONG;
+	for (i = 1;; i++) {
+		char c = part[i];
+
+		if (c != '/' && c != '\0')
+			continue;
+		part[i] = '\0';
+		if (mkdir(part, 0700) < 0 && errno != EEXIST)
+			return -errno;
+		part[i] = c;
+		if (c == '\0')
+			return 0;
+	}
+}
+
+int setup_catalog(struct setup *setup)
+{
+	const struct config_children *children = &setup->config->children;
+	struct err err;
+	int rc;
+
+	rc = make_directory(children->directory.p);
+	if (rc < 0) {
+		fprintf(stderr, "osbd: children.directory: %s: %s\n", children->directory.p,
+			strerror(-rc));
+		return EXIT_CONFIG;
+	}
+	if (child_host_init(&setup->children, &setup->loop,
+			    children->supervisor.n ? children->supervisor.p : NULL, &err) < 0) {
+		fprintf(stderr, "osbd: children.supervisor: %s\n", err.text);
+		return EXIT_CONFIG;
+	}
+	setup->children.silence = setup->config->limits.child_silence;
+	setup->has_children = true;
+	setup->env = (struct backend_env){
+		.loop = &setup->loop,
+		.children = &setup->children,
+		.config = setup->config,
+		.metrics = &setup->metrics,
+		.run_dir = children->directory.p,
+	};
+	rc = catalog_build(&setup->env, backend_types, &setup->arena, &setup->catalog,
+			   &setup->errors);
+	setup_print_errors(setup);
+	return rc < 0 ? EXIT_CONFIG : 0;
+}
+
+static int make_store_directory(struct setup *setup, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char *dir;
+	int rc;
+
+	if (!slash || slash == path)
+		return 0;
+	dir = arena_strndup(&setup->arena, path, (size_t)(slash - path));
+	rc = make_directory(dir);
+	if (rc == 0)
+		return 0;
+	fprintf(stderr, "osbd: store.sqlite.path: %s: %s\n", dir, strerror(-rc));
+	return EXIT_CONFIG;
+}
+
+int setup_store(struct setup *setup)
+{
+	const struct config *config = setup->config;
+	struct store_options options = {
+		.loop = &setup->loop,
+		.log = &setup->log,
+		.metrics = &setup->metrics,
+		.path = config->store.path.p,
+	};
+	struct seal_keys *keys = seal_keys_create();
+	struct err err = { 0 };
+	size_t i;
+	int rc = 0;
+
+	options.keys = keys;
+	for (i = 0; rc == 0 && i < config->n_seal_keys; i++)
+		rc = seal_keys_add(
+			keys, config->seal_keys[i].id,
+			str_make((const char *)config->seal_keys[i].key, CONFIG_SEAL_KEY), &err);
+	if (rc == 0 && config->store.kind == CONFIG_MEMORY) {
+		rc = store_memory_open(&options, &setup->store, &err);
+	} else if (rc == 0) {
+		rc = make_store_directory(setup, options.path);
+		if (rc == 0)
+			rc = store_sqlite_open(&options, &setup->store, &err);
+		else
+			err.text[0] = '\0';
+	}
+	seal_keys_destroy(keys);
+	if (rc == 0)
+		return 0;
+	if (err.text[0])
+		fprintf(stderr, "osbd: store: %s\n", err.text);
+	return EXIT_FAILED;
+}
+
+static void store_closed(void *data)
+{
+	*(bool *)data = true;
+}
+
+int setup_finish(struct setup *setup)
+{
+	bool closed = false;
+	int rc = 0;
+
+	if (setup->store) {
+		store_close(setup->store, store_closed, &closed);
+		loop_run_until(&setup->loop, &closed);
+	}
+	catalog_close(setup->catalog);
+	if (setup->has_children)
+		child_host_finish(&setup->children);
+	if (setup->has_loop) {
+		loop_run(&setup->loop);
+		if (loop_finish(&setup->loop) < 0) {
+			log_error(&setup->log, "something was still open at the end");
+			rc = EXIT_FAILED;
+		}
+	}
+	log_sink_destroy(setup->sink);
+	conf_errors_finish(&setup->errors);
+	arena_finish(&setup->arena);
+	return rc;
+}

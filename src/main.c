@@ -1,0 +1,96 @@
+/* osbd: reads the command line, and runs a command. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/cmd.h"
+
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const struct command *find(const char *name)
+{
+	const struct command *const *c;
+
+	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+		name = "help";
+	if (strcmp(name, "--version") == 0)
+		name = "version";
+	for (c = commands; *c; c++)
+		if (strcmp((*c)->name, name) == 0)
+			return *c;
+	return NULL;
+}
+
+static int usage(const struct command *command)
+{
+	fprintf(stderr, "usage: osbd %s%s%s\n", command->name, command->synopsis[0] ? " " : "",
+		command->synopsis);
+	return EXIT_USAGE;
+}
+
+static int run(const struct command *command, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	const char *config = NULL;
+	int c;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, command->needs_config ? ":c:h" : ":h", options,
+				NULL)) != -1) {
+		if (c == 'c' && command->needs_config) {
+			config = optarg;
+		} else if (c == 'h') {
+			char *name = (char *)(uintptr_t)command->name;
+
+			return command_help.run(NULL, 1, &name);
+		} else if (c == ':') {
+			fprintf(stderr, "osbd %s: %s needs a file name\n", command->name,
+				argv[optind - 1]);
+			return usage(command);
+		} else {
+			fprintf(stderr, "osbd %s: there is no option %s; there %s\n", command->name,
+				argv[optind - 1],
+				command->needs_config ? "are -c FILE, --config FILE and --help"
+						      : "is --help");
+			return usage(command);
+		}
+	}
+	argc -= optind;
+	argv += optind;
+	if (command->needs_config && (!config || argc > 0)) {
+		fprintf(stderr,
+			config ? "osbd %s: takes no argument\n"
+			       : "osbd %s: needs -c FILE, the configuration\n",
+			command->name);
+		return usage(command);
+	}
+	if (command != &command_help && argc > 0) {
+		fprintf(stderr, "osbd %s: takes no argument\n", command->name);
+		return usage(command);
+	}
+	return command->run(config, argc, argv);
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *command;
+
+	/* before libuv looks: some versions start a kernel thread otherwise */
+	setenv("UV_USE_IO_URING", "0", 1);
+	signal(SIGPIPE, SIG_IGN);
+	if (argc < 2) {
+		command_help.run(NULL, 0, NULL);
+		return EXIT_USAGE;
+	}
+	command = find(argv[1]);
+	if (!command) {
+		fprintf(stderr, "osbd: there is no command \"%s\"; osbd help lists them\n",
+			argv[1]);
+		return EXIT_USAGE;
+	}
+	return run(command, argc - 1, argv + 1);
+}

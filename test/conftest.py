@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+import os
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(__file__))
+
+import rig  # noqa: E402
+
+
+@pytest.fixture
+def osbd(tmp_path):
+    """Makes daemons: osbd(yaml) starts one. Each is ended in good order after the test."""
+    made = []
+
+    def make(yaml, start=True, orderly=True, **more):
+        directory = tmp_path / f"d{len(made)}"
+        directory.mkdir()
+        d = rig.Osbd(directory, yaml, **more)
+        made.append((d, orderly))
+        return d.start() if start else d
+
+    yield make
+    for d, orderly in made:
+        try:
+            if orderly and d.process and d.process.poll() is None:
+                d.stop()
+        finally:
+            d.close()
