@@ -281,7 +281,7 @@ static struct json *tagged_value(struct arena *arena, struct str text, enum yaml
 			return v;
 		}
 	}
-	*problem = "a tag that is not supported";
+	*problem = YAML_NO_SUCH_TAG;
 	return NULL;
 }
 

@@ -11,6 +11,8 @@
 #include "core/json.h"
 #include "core/str.h"
 
+#define YAML_NO_SUCH_TAG "a tag that is not supported; a text that begins with ! needs quotes"
+
 enum yaml_typing { YAML_CORE, YAML_V2 };
 
 /* The value of a scalar; text is copied, and must be valid UTF-8. plain: it stands without

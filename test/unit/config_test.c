@@ -334,7 +334,8 @@ static void test_not_yaml(void **state)
 	finish(&f);
 	f = (struct fixture){ 0 };
 	assert_int_equal(parse(&f, "users: [*x]\n"), ERR_SYNTAX);
-	assert_string_equal(f.messages.p, "t.yml:1:9: alias *x without an anchor before it\n");
+	assert_string_equal(f.messages.p, "t.yml:1:9: an alias without an anchor before it; a text "
+					  "that begins with * needs quotes\n");
 	finish(&f);
 	fails("- a\n", "t.yml:1:1: must be a mapping, not a list\n");
 }

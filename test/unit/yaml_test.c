@@ -98,15 +98,14 @@ static void test_tags(void **state)
 	BOTH("[!!str 1, !!int \"7\", !!bool 'true', !!null '', !!float 1.5]",
 	     "[\"1\",7,true,null,1.5]");
 	BOTH("!!map {a: !!seq [1]}", "{\"a\":[1]}");
-	BOTH("a: !!int x", "1:4: !!int in front of something else: tag:yaml.org,2002:int");
-	BOTH("a: !!int 1.5", "1:4: !!int in front of something else: tag:yaml.org,2002:int");
-	BOTH("a: !!bool 1", "1:4: !!bool in front of something else: tag:yaml.org,2002:bool");
-	BOTH("a: !!python/object/apply:os.system [id]",
-	     "1:4: a tag that is not supported: tag:yaml.org,2002:python/object/apply:os.system");
-	BOTH("a: !!python/name:os.system ''",
-	     "1:4: a tag that is not supported: tag:yaml.org,2002:python/name:os.system");
-	BOTH("a: !ruby/object:X {}", "1:4: a tag that is not supported: !ruby/object:X");
-	BOTH("a: !!binary aGk=", "1:4: a tag that is not supported: tag:yaml.org,2002:binary");
+	BOTH("a: !!int x", "1:4: !!int in front of something else");
+	BOTH("a: !!int 1.5", "1:4: !!int in front of something else");
+	BOTH("a: !!bool 1", "1:4: !!bool in front of something else");
+	BOTH("a: !!python/object/apply:os.system [id]", "1:4: " YAML_NO_SUCH_TAG);
+	BOTH("a: !!python/name:os.system ''", "1:4: " YAML_NO_SUCH_TAG);
+	BOTH("a: !ruby/object:X {}", "1:4: " YAML_NO_SUCH_TAG);
+	BOTH("password: !hunter2", "1:11: " YAML_NO_SUCH_TAG); /* not shown: it may be one */
+	BOTH("a: !!binary aGk=", "1:4: " YAML_NO_SUCH_TAG);
 }
 
 static void test_keys(void **state)
@@ -159,10 +158,11 @@ static void test_aliases(void **state)
 
 	(void)state;
 	BOTH("[&a x, *a, &a z, *a]", "[\"x\",\"x\",\"z\",\"z\"]");
-	BOTH("a: *nowhere", "1:4: alias *nowhere without an anchor before it");
-	BOTH("a: &a [1, *a]", "1:11: alias *a inside its own anchor");
-	BOTH("&a {b: {c: [*a]}}", "1:13: alias *a inside its own anchor");
-	BOTH("&a {<<: *a}", "1:9: alias *a inside its own anchor");
+	BOTH("a: *nowhere",
+	     "1:4: an alias without an anchor before it; a text that begins with * needs quotes");
+	BOTH("a: &a [1, *a]", "1:11: an alias inside its own anchor");
+	BOTH("&a {b: {c: [*a]}}", "1:13: an alias inside its own anchor");
+	BOTH("&a {<<: *a}", "1:9: an alias inside its own anchor");
 
 	buf_puts(&laughs, "l0: &l0 [lol]\n");
 	for (i = 1; i < 10; i++) {
