@@ -18,6 +18,7 @@
 #include "core/buf.h"
 #include "core/child_spawn.h"
 #include "core/child_wire.h"
+#include "core/failpoint.h"
 #include "core/mem.h"
 
 #include <assert.h>
@@ -399,6 +400,7 @@ static void on_end(uv_poll_t *poll, int status, int events)
 		child_sweep(run->pid);
 	waitid(P_PIDFD, (id_t)port->fd, &end, WEXITED);
 	run->host->reaped++;
+	(void)failpoint("child.ended"); /* its result is on disk, nobody knows of it */
 	/* nobody of ours writes any more: what is in the pipes is all there is, unless a stranger
 	 * was given an end of one, for whom we do not wait */
 	while (read_some(run, &run->from))
@@ -479,9 +481,11 @@ static int send_head(struct child_run *run, const struct child_options *options)
 static int begin(struct child_run *run, const struct child_options *options)
 {
 	struct child_spawned spawned;
-	int code = child_spawn(run->host->supervisor, options->argv, options->env, run->in.n > 0,
-			       &spawned);
+	int code = failpoint("child.spawn") ? EMFILE : 0;
 
+	if (code == 0)
+		code = child_spawn(run->host->supervisor, options->argv, options->env,
+				   run->in.n > 0, &spawned);
 	if (code != 0)
 		return code;
 	run->pid = spawned.pid;

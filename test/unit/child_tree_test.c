@@ -218,6 +218,41 @@ static void test_fork_storm_in_sessions(void **state)
 	world_finish(&w);
 }
 
+/* What this program does as a child: forks, ends, forks, ends; each time in a new session. */
+static int comet(void)
+{
+	uint64_t end = now_ms() + 5000;
+
+	while (now_ms() < end) {
+		if (fork() > 0)
+			_exit(0);
+		setsid();
+	}
+	_exit(0);
+}
+
+static void test_comet(void **state)
+{
+	const char *mark = marker();
+	char self[4096];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	const char *const argv[] = { self, "--comet", mark, NULL };
+	struct child_options options = { .argv = argv, .env = plain_env, .kill_ms = 200 };
+	struct world w;
+	struct job job;
+
+	(void)state;
+	assert_true(n > 0);
+	self[n] = '\0';
+	world_init(&w);
+	job_run(&job, &w, &options);
+	assert_int_equal(job.status, 0);
+	assert_int_equal(job.child.exit_code, 0);
+	assert_true(job.ms >= 200 && job.ms < 3000);
+	assert_int_equal(count_marked(mark), 0);
+	world_finish(&w);
+}
+
 static void test_supervisor_killed(void **state)
 {
 	const char *mark = marker();
@@ -501,7 +536,7 @@ static void test_results_are_locked(void **state)
 	scratch_finish(&scratch);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_deadline),
@@ -513,6 +548,7 @@ int main(void)
 		cmocka_unit_test(test_daemons_are_found),
 		cmocka_unit_test(test_fork_storm),
 		cmocka_unit_test(test_fork_storm_in_sessions),
+		cmocka_unit_test(test_comet),
 		cmocka_unit_test(test_supervisor_killed),
 		cmocka_unit_test(test_supervisor_stopped),
 		cmocka_unit_test(test_osbd_killed),
@@ -523,5 +559,7 @@ int main(void)
 		cmocka_unit_test(test_results_are_locked),
 	};
 
+	if (argc == 3 && strcmp(argv[1], "--comet") == 0)
+		return comet();
 	return cmocka_run_group_tests(tests, first_loop, NULL);
 }
