@@ -83,6 +83,12 @@ int base64_decode_into(struct str text, void *out, size_t size, size_t *n)
 			return ERR_SYNTAX;
 	if (text.n % 4 != 0)
 		return ERR_SYNTAX;
+	/* the bits behind the last byte are 0, or several texts would mean the same */
+	if (str_ends(text, STR("==")) && !strchr("AQgw", text.p[text.n - 3]))
+		return ERR_SYNTAX;
+	if (str_ends(text, STR("=")) && text.p[text.n - 2] != '=' &&
+	    !strchr("AEIMQUYcgkosw048", text.p[text.n - 2]))
+		return ERR_SYNTAX;
 	rc = mbedtls_base64_decode(out, size, n, (const unsigned char *)text.p, text.n);
 	if (rc == MBEDTLS_ERR_BASE64_BUFFER_TOO_SMALL)
 		return ERR_TOOBIG;

@@ -23,8 +23,8 @@ struct str base64_encode(struct arena *arena, const void *p, size_t n);
 /* ERR_SYNTAX when it is not base64; spaces and line ends are skipped. */
 int base64_decode(struct arena *arena, struct str text, struct str *out) MUST_CHECK;
 
-/* Strict, for secrets: no blanks, padded, out belongs to the caller. ERR_SYNTAX; ERR_TOOBIG when
- * out is too small. */
+/* Strict, for secrets: only the one text that base64_encode() gives for the bytes, out belongs to
+ * the caller. ERR_SYNTAX; ERR_TOOBIG when out is too small. */
 int base64_decode_into(struct str text, void *out, size_t size, size_t *n) MUST_CHECK;
 
 /* From the kernel (getrandom); never fails, never blocks once the machine is up. */

@@ -13,6 +13,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "osb/users.h"
 
+#include "core/digest.h"
+#include "core/siphash.h"
+
 #include <arpa/inet.h>
 #include <assert.h>
 #include <netinet/in.h>
@@ -31,7 +34,7 @@ static const char *const reason_labels[REASONS] = {
 /* A user as the checks see it. */
 struct account {
 	const struct config_user *user;
-	unsigned char name[SHA256_SIZE]; /* digest */
+	unsigned char name[SIPHASH_SIZE]; /* digest */
 	struct users_bucket bucket;
 	bool hashed;
 };
@@ -40,7 +43,8 @@ struct account {
 struct credential {
 	size_t account;
 	const struct config_password *password;
-	unsigned char pair[SHA256_SIZE]; /* of a hash: of the pair last found right, else random */
+	/* digest of the header's token; of a hash: of the one last found right, else random */
+	unsigned char pair[SIPHASH_SIZE];
 };
 
 /* A pair that is being verified, or waits for it. */
@@ -48,7 +52,7 @@ struct users_job {
 	struct list node;    /* users.jobs; the first one runs */
 	struct list waiters; /* struct users_check.node */
 	struct users *users;
-	unsigned char pair[SHA256_SIZE];
+	unsigned char pair[SIPHASH_SIZE];
 	size_t account; /* whose hashes are tried */
 	bool in_vain;   /* the name is not that account's: right is wrong */
 	size_t named;   /* account of that name or NOBODY */
@@ -67,7 +71,7 @@ struct users {
 	char *verifier;
 	struct log log;
 	bool authenticate;
-	unsigned char key[SHA256_SIZE];
+	unsigned char key[SIPHASH_SIZE];
 	struct account *accounts;
 	size_t n_accounts;
 	struct credential *credentials;
@@ -83,10 +87,9 @@ struct users {
 
 /* What a header says. text is wiped by whoever filled it. */
 struct pair {
-	char text[USERS_PAIR_MAX + 1]; /* name, NUL, password, NUL */
-	size_t n;                      /* without the last NUL */
+	char text[USERS_PAIR_MAX]; /* name:password */
 	struct str name, password;
-	unsigned char pair[SHA256_SIZE], named[SHA256_SIZE]; /* digests */
+	unsigned char pair[SIPHASH_SIZE], named[SIPHASH_SIZE]; /* digests: of the token, the name */
 };
 
 static void run_job(struct users *users);
@@ -98,7 +101,9 @@ static void add_credential(struct users *users, size_t account,
 {
 	const struct config_user *user = users->accounts[account].user;
 	struct credential *credential = &users->credentials[users->n_credentials++];
+	struct arena arena = { 0 };
 	struct buf buf = { 0 };
+	struct str token;
 
 	credential->account = account;
 	credential->password = password;
@@ -110,9 +115,12 @@ static void add_credential(struct users *users, size_t account,
 		return;
 	}
 	buf_put_str(&buf, user->name);
-	buf_putc(&buf, '\0');
+	buf_putc(&buf, ':');
 	buf_put_str(&buf, secret_reveal(&password->text));
-	digest_hmac_sha256(users->key, sizeof(users->key), buf.p, buf.n, credential->pair);
+	token = base64_encode(&arena, buf.p, buf.n);
+	siphash(users->key, token.p, token.n, credential->pair);
+	mem_wipe((char *)token.p, token.n);
+	arena_finish(&arena);
 	buf_wipe(&buf);
 }
 
@@ -161,8 +169,7 @@ struct users *users_create(struct loop *loop, const struct config *config,
 		struct account *account = &users->accounts[users->n_accounts++];
 
 		account->user = user;
-		digest_hmac_sha256(users->key, sizeof(users->key), user->name.p, user->name.n,
-				   account->name);
+		siphash(users->key, user->name.p, user->name.n, account->name);
 		for (j = 0; j < user->n_passwords; j++)
 			add_credential(users, i, &user->passwords[j]);
 	}
@@ -193,35 +200,35 @@ void users_destroy(struct users *users)
 
 static int split(struct str text, struct pair *pair)
 {
-	char *colon;
 	size_t i;
 
-	/* a control character could not be told from the NUL between the two */
 	for (i = 0; i < text.n; i++)
 		if ((unsigned char)text.p[i] < ' ' || text.p[i] == 0x7f)
 			return ERR_SYNTAX;
-	colon = memchr(pair->text, ':', text.n);
-	if (!colon || !str_is_utf8(text))
-		return ERR_SYNTAX;
-	*colon = '\0';
-	pair->name = str_make(pair->text, (size_t)(colon - pair->text));
-	pair->password = str_make(colon + 1, text.n - pair->name.n - 1);
-	return 0;
+	pair->name = str_cut(text, ':', &pair->password);
+	return pair->password.p && str_is_utf8(text) ? 0 : ERR_SYNTAX;
 }
 
-static int read_header(const struct users *users, struct str header, struct pair *pair)
+/* "Basic TOKEN"; {NULL, 0}: it is not. */
+static struct str read_token(struct str header)
 {
 	struct str token, scheme = str_cut(header, ' ', &token);
 
 	if (!str_ieq(scheme, STR("Basic")) || !token.p)
-		return ERR_SYNTAX;
+		return str_make(NULL, 0);
 	while (token.n && token.p[0] == ' ')
 		token = str_make(token.p + 1, token.n - 1);
-	if (token.n == 0 || base64_decode_into(token, pair->text, USERS_PAIR_MAX, &pair->n) != 0 ||
-	    split(str_make(pair->text, pair->n), pair) != 0)
+	return token;
+}
+
+static int read_pair(const struct users *users, struct str token, struct pair *pair)
+{
+	size_t n;
+
+	if (base64_decode_into(token, pair->text, USERS_PAIR_MAX, &n) != 0 ||
+	    split(str_make(pair->text, n), pair) != 0)
 		return ERR_SYNTAX;
-	digest_hmac_sha256(users->key, sizeof(users->key), pair->text, pair->n, pair->pair);
-	digest_hmac_sha256(users->key, sizeof(users->key), pair->name.p, pair->name.n, pair->named);
+	siphash(users->key, pair->name.p, pair->name.n, pair->named);
 	return 0;
 }
 
@@ -231,7 +238,7 @@ static size_t find_pair(const struct users *users, const unsigned char *pair)
 	size_t i, mask, found = NOBODY;
 
 	for (i = 0; i < users->n_credentials; i++) {
-		mask = (size_t)0 - (size_t)mem_same(users->credentials[i].pair, pair, SHA256_SIZE);
+		mask = (size_t)0 - (size_t)mem_same(users->credentials[i].pair, pair, SIPHASH_SIZE);
 		found = (found & ~mask) | (i & mask);
 	}
 	return found;
@@ -242,7 +249,7 @@ static size_t find_name(const struct users *users, const unsigned char *name)
 	size_t i, mask, found = NOBODY;
 
 	for (i = 0; i < users->n_accounts; i++) {
-		mask = (size_t)0 - (size_t)mem_same(users->accounts[i].name, name, SHA256_SIZE);
+		mask = (size_t)0 - (size_t)mem_same(users->accounts[i].name, name, SIPHASH_SIZE);
 		found = (found & ~mask) | (i & mask);
 	}
 	return found;
@@ -251,7 +258,7 @@ static size_t find_name(const struct users *users, const unsigned char *name)
 /* Where failures of a source are counted: an IPv6 host has a whole /64 to ask from. */
 static uint64_t source_key(const struct users *users, struct str peer)
 {
-	unsigned char digest[SHA256_SIZE];
+	unsigned char digest[SIPHASH_SIZE];
 	char text[INET6_ADDRSTRLEN];
 	struct in6_addr in6;
 
@@ -261,7 +268,7 @@ static uint64_t source_key(const struct users *users, struct str peer)
 		if (inet_pton(AF_INET6, text, &in6) == 1 && !IN6_IS_ADDR_V4MAPPED(&in6))
 			peer = str_make((const char *)&in6, 8);
 	}
-	digest_hmac_sha256(users->key, sizeof(users->key), peer.p ? peer.p : "", peer.n, digest);
+	siphash(users->key, peer.p ? peer.p : "", peer.n, digest);
 	return users_key(digest);
 }
 
@@ -506,7 +513,7 @@ static struct users_job *find_job(const struct users *users, const unsigned char
 	list_each(pos, tmp, &users->jobs) {
 		struct users_job *job = container_of(pos, struct users_job, node);
 
-		if (mem_same(job->pair, pair, SHA256_SIZE))
+		if (mem_same(job->pair, pair, SIPHASH_SIZE))
 			return job;
 	}
 	return NULL;
@@ -532,21 +539,15 @@ static struct users_job *add_job(struct users *users, const struct pair *pair, s
 
 /* -- the check ----------------------------------------------------------------------------- */
 
-/* True when *status answers. */
+/* A pair that is not known to be right. True when *status answers. */
 static bool check_pair(struct users *users, struct users_check *check, const struct pair *pair,
 		       int *status)
 {
-	size_t found = find_pair(users, pair->pair), named = find_name(users, pair->named);
+	size_t named = find_name(users, pair->named);
 	uint64_t source = source_key(users, check->peer);
 	struct users_job *job;
 	unsigned wait;
 
-	if (found != NOBODY) {
-		size_t account = users->credentials[found].account;
-
-		*status = admit(users, check, users->accounts[account].user);
-		return true;
-	}
 	job = find_job(users, pair->pair);
 	if (job && users->n_waiting < USERS_WAITING) {
 		wait_for(job, check);
@@ -576,19 +577,32 @@ static bool check_pair(struct users *users, struct users_check *check, const str
 
 bool users_check(struct users *users, struct users_check *check, int *status)
 {
+	struct str token = read_token(check->authorization);
 	struct pair pair;
 	bool answered = true;
+	size_t found;
 
 	check->user = NULL;
 	check->retry_after = 0;
-	if (!users->authenticate)
+	if (!users->authenticate) {
 		*status = 0;
-	else if (!check->authorization.p)
-		*status = refuse(users, MISSING, ERR_ACCESS);
-	else if (read_header(users, check->authorization, &pair) != 0)
-		*status = refuse(users, MALFORMED, ERR_ACCESS);
-	else
+		return true;
+	}
+	if (!token.p) {
+		*status = refuse(users, check->authorization.p ? MALFORMED : MISSING, ERR_ACCESS);
+		return true;
+	}
+	siphash(users->key, token.p, token.n, pair.pair);
+	found = find_pair(users, pair.pair);
+	if (found != NOBODY) {
+		*status = admit(users, check,
+				users->accounts[users->credentials[found].account].user);
+		return true;
+	}
+	if (read_pair(users, token, &pair) == 0)
 		answered = check_pair(users, check, &pair, status);
+	else
+		*status = refuse(users, MALFORMED, ERR_ACCESS);
 	mem_wipe(&pair, sizeof(pair));
 	return answered;
 }

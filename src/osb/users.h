@@ -1,7 +1,7 @@
 /* osb/users: who may ask. HTTP Basic, checked without giving anything away.
  *
- * Passwords are compared in constant time against digests under a per-process key, and always
- * against all of them. A crypt(3) hash is verified in a child process, one at a time; at most
+ * Passwords are compared in constant time by digests under a per-process key, and always with all
+ * of them; base64 has one text for each pair, so it is the text whose digest is taken. A crypt(3) hash is verified in a child process, one at a time; at most
  * USERS_WAITING requests wait for it, more get ERR_BUSY (429). A pair that several requests bring
  * meanwhile is verified once. When there are hashes, a name that has none is verified against
  * somebody else's in vain, so that time does not tell which names exist.

@@ -5,7 +5,7 @@
 
 #define REFILL SEC(1) /* for one failure */
 
-uint64_t users_key(const unsigned char digest[SHA256_SIZE])
+uint64_t users_key(const unsigned char digest[SIPHASH_SIZE])
 {
 	uint64_t key;
 
@@ -55,19 +55,19 @@ static size_t wrong_row(const unsigned char *pair)
 	return users_key(pair) % (USERS_WRONGS / USERS_WAYS) * USERS_WAYS;
 }
 
-bool users_wrong_known(const struct users_wrongs *wrongs, const unsigned char pair[SHA256_SIZE],
+bool users_wrong_known(const struct users_wrongs *wrongs, const unsigned char pair[SIPHASH_SIZE],
 		       uint64_t now)
 {
 	const struct users_wrong *row = &wrongs->slot[wrong_row(pair)];
 	size_t i;
 
 	for (i = 0; i < USERS_WAYS; i++)
-		if (row[i].until > now && mem_same(row[i].pair, pair, SHA256_SIZE))
+		if (row[i].until > now && mem_same(row[i].pair, pair, SIPHASH_SIZE))
 			return true;
 	return false;
 }
 
-void users_wrong_add(struct users_wrongs *wrongs, const unsigned char pair[SHA256_SIZE],
+void users_wrong_add(struct users_wrongs *wrongs, const unsigned char pair[SIPHASH_SIZE],
 		     uint64_t now)
 {
 	struct users_wrong *row = &wrongs->slot[wrong_row(pair)], *oldest = row;
@@ -76,6 +76,6 @@ void users_wrong_add(struct users_wrongs *wrongs, const unsigned char pair[SHA25
 	for (i = 0; i < USERS_WAYS; i++)
 		if (row[i].until < oldest->until)
 			oldest = &row[i];
-	memcpy(oldest->pair, pair, SHA256_SIZE);
+	memcpy(oldest->pair, pair, SIPHASH_SIZE);
 	oldest->until = now + USERS_WRONG_MS;
 }

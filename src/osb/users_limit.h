@@ -11,8 +11,8 @@
 #ifndef OSBD_OSB_USERS_LIMIT_H
 #define OSBD_OSB_USERS_LIMIT_H
 
-#include "core/digest.h"
 #include "core/loop.h"
+#include "core/siphash.h"
 
 #define USERS_BURST 10
 #define USERS_WRONG_MS SEC(60)
@@ -30,7 +30,7 @@ struct users_buckets {
 };
 
 struct users_wrong {
-	unsigned char pair[SHA256_SIZE];
+	unsigned char pair[SIPHASH_SIZE];
 	uint64_t until; /* 0: free */
 };
 
@@ -39,7 +39,7 @@ struct users_wrongs {
 };
 
 /* The first bytes of a digest, as a key. */
-uint64_t users_key(const unsigned char digest[SHA256_SIZE]);
+uint64_t users_key(const unsigned char digest[SIPHASH_SIZE]);
 
 /* Never NULL: a key without a bucket gets a full one. Good until the next look-up. */
 struct users_bucket *users_bucket(struct users_buckets *buckets, uint64_t key, uint64_t now);
@@ -48,9 +48,9 @@ unsigned users_bucket_wait(const struct users_bucket *bucket, uint64_t now);
 void users_bucket_take(struct users_bucket *bucket, uint64_t now);
 void users_bucket_give(struct users_bucket *bucket);
 
-bool users_wrong_known(const struct users_wrongs *wrongs, const unsigned char pair[SHA256_SIZE],
+bool users_wrong_known(const struct users_wrongs *wrongs, const unsigned char pair[SIPHASH_SIZE],
 		       uint64_t now);
-void users_wrong_add(struct users_wrongs *wrongs, const unsigned char pair[SHA256_SIZE],
+void users_wrong_add(struct users_wrongs *wrongs, const unsigned char pair[SIPHASH_SIZE],
 		     uint64_t now);
 
 #endif

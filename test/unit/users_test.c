@@ -3,6 +3,9 @@
  * "hang" it never ends, by the name "broken" it fails. */
 #include "osb/users.h"
 
+#include "core/digest.h"
+#include "core/siphash.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -232,6 +235,7 @@ static void test_header(void **state)
 		{ "Basic ", ERR_ACCESS },
 		{ "", ERR_ACCESS },
 		{ "Basic Y2M=", ERR_ACCESS },             /* cc */
+		{ "Basic Y2M6czplIGNyZXR=", ERR_ACCESS }, /* bits behind the end */
 		{ "Basic Og==", ERR_ACCESS },             /* : */
 		{ "Basic Y2MAOnM6ZSBjcmV0", ERR_ACCESS }, /* cc NUL :s:e cret */
 		{ "Basic Y2MAczplIGNyZXQ6", ERR_ACCESS }, /* cc NUL s:e cret: */
@@ -254,7 +258,7 @@ static void test_header(void **state)
 			fail_msg("%s: %s", rows[i].header, status ? err_str(status) : "welcome");
 		assert_true((check.user != NULL) == (status == 0));
 	}
-	assert_true(failures(&w, "malformed") == 15);
+	assert_true(failures(&w, "malformed") == 16);
 	assert_true(failures(&w, "\"wrong\"") == 2);
 	end(&w);
 }
@@ -427,7 +431,7 @@ static void test_buckets(void **state)
 {
 	struct users_buckets *buckets = calloc(1, sizeof(*buckets));
 	struct users_wrongs *wrongs = calloc(1, sizeof(*wrongs));
-	unsigned char pair[SHA256_SIZE] = "pair";
+	unsigned char pair[SIPHASH_SIZE] = "pair";
 	struct users_bucket *bucket;
 	uint64_t now = 5000;
 	int i;
@@ -458,10 +462,36 @@ static void test_buckets(void **state)
 	users_wrong_add(wrongs, pair, now);
 	assert_true(users_wrong_known(wrongs, pair, now + USERS_WRONG_MS - 1));
 	assert_false(users_wrong_known(wrongs, pair, now + USERS_WRONG_MS));
-	pair[31] = 1;
+	pair[15] = 1;
 	assert_false(users_wrong_known(wrongs, pair, now));
 	free(buckets);
 	free(wrongs);
+}
+
+static void test_siphash(void **state)
+{
+	static const struct {
+		size_t n;
+		const char *hex;
+	} rows[] = {
+		{ 0, "a3817f04ba25a8e66df67214c7550293" },
+		{ 1, "da87c1d86b99af44347659119b22fc45" },
+		{ 15, "5493e99933b0a8117e08ec0f97cfc3d9" },
+		{ 16, "6ee2a4ca67b054bbfd3315bf85230577" },
+		{ 40, "df6a301e95c95dad97ae0cc8c6913bd8" },
+	};
+	unsigned char in[40], digest[SIPHASH_SIZE];
+	char hex[2 * SIPHASH_SIZE + 1];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(in); i++)
+		in[i] = (unsigned char)i;
+	for (i = 0; i < ARRAY_LEN(rows); i++) {
+		siphash(in, in, rows[i].n, digest); /* the key is 00 … 0f */
+		hex_encode(digest, SIPHASH_SIZE, hex);
+		assert_string_equal(hex, rows[i].hex);
+	}
 }
 
 /* -- hashes ---------------------------------------------------------------------------------- */
@@ -842,14 +872,15 @@ static int remove_links(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_header),   cmocka_unit_test(test_long_header),
-		cmocka_unit_test(test_none),     cmocka_unit_test(test_roles),
-		cmocka_unit_test(test_limits),   cmocka_unit_test(test_flood),
-		cmocka_unit_test(test_buckets),  cmocka_unit_test(test_hashes),
-		cmocka_unit_test(test_waiting),  cmocka_unit_test(test_burst),
-		cmocka_unit_test(test_cancel),   cmocka_unit_test(test_broken),
-		cmocka_unit_test(test_verifier), cmocka_unit_test(test_hash_fault),
-		cmocka_unit_test(test_lint),     cmocka_unit_test(test_secrets),
+		cmocka_unit_test(test_header),     cmocka_unit_test(test_long_header),
+		cmocka_unit_test(test_none),       cmocka_unit_test(test_roles),
+		cmocka_unit_test(test_limits),     cmocka_unit_test(test_flood),
+		cmocka_unit_test(test_buckets),    cmocka_unit_test(test_siphash),
+		cmocka_unit_test(test_hashes),     cmocka_unit_test(test_waiting),
+		cmocka_unit_test(test_burst),      cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_broken),     cmocka_unit_test(test_verifier),
+		cmocka_unit_test(test_hash_fault), cmocka_unit_test(test_lint),
+		cmocka_unit_test(test_secrets),
 	};
 
 	if (argc == 2 && strcmp(argv[1], "verify-password") == 0) {
