@@ -287,20 +287,27 @@ static void wipe_key(void *key)
 	mem_wipe(key, CONFIG_SEAL_KEY);
 }
 
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 static bool from_hex(struct str text, uint8_t *out)
 {
-	static const char digits[] = "0123456789abcdef";
-	const char *high, *low;
+	int high, low;
 	size_t i;
 
 	if (text.n != 2 * (size_t)CONFIG_SEAL_KEY)
 		return false;
 	for (i = 0; i < CONFIG_SEAL_KEY; i++) {
-		high = memchr(digits, text.p[2 * i] | 0x20, 16);
-		low = memchr(digits, text.p[2 * i + 1] | 0x20, 16);
-		if (!high || !low)
+		high = hex_digit(text.p[2 * i]);
+		low = hex_digit(text.p[2 * i + 1]);
+		if (high < 0 || low < 0)
 			return false;
-		out[i] = (uint8_t)((high - digits) << 4 | (low - digits));
+		out[i] = (uint8_t)(high << 4 | low);
 	}
 	return true;
 }
