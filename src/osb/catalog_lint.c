@@ -22,6 +22,7 @@ static const struct json *node_at(const struct lint *lint, const char *key)
 	return value && value->line ? value : lint->node;
 }
 
+PRINTF_LIKE(4, 0)
 static void say(const struct lint *lint, bool warning, const char *key, const char *fmt, va_list ap)
 {
 	char path[400];
