@@ -63,7 +63,7 @@ static bool is_blank(struct str text)
 	size_t i;
 
 	for (i = 0; i < text.n; i++)
-		if (!memchr(" \t\r\n\f\v", text.p[i], 6))
+		if (text.p[i] != ' ' && (text.p[i] < '\t' || text.p[i] > '\r'))
 			return false;
 	return true;
 }

@@ -167,28 +167,28 @@ static bool only(const struct look *look, const struct json *object, const char 
 	return true;
 }
 
-/* part.verb.parameters: into *out, and into the catalog's object. */
-static void add_verb(struct look *look, const struct json *part, const char *path, const char *verb,
-		     struct json *shown, const struct schema **out)
+/* part.verb.parameters: into *out, and into the catalog's object. look: of the plan. */
+static void add_verb(const struct look *look, const struct json *part, const char *path,
+		     const char *verb, struct json *shown, const struct schema **out)
 {
-	char at[300];
-	struct json *wrapped;
 	const struct json *holder = json_get(part, verb);
+	struct look own = *look;
+	struct json *wrapped;
+	char at[400];
 
 	snprintf(at, sizeof(at), "%s.%s", path, verb);
-	*out = NULL;
 	if (!only(look, holder, at, "parameters", NULL))
 		return;
-	look->value = json_get(holder, "parameters");
-	if (!look->value || json_is_null(look->value))
+	own.value = json_get(holder, "parameters");
+	if (!own.value || json_is_null(own.value))
 		return;
 	snprintf(at, sizeof(at), "%s.%s.parameters", path, verb);
-	look->path = at;
-	if (look->value->line)
-		look->node = look->value;
-	*out = compile(look);
+	own.path = at;
+	if (own.value->line)
+		own.node = own.value;
+	*out = compile(&own);
 	wrapped = json_object(look->arena);
-	json_set(look->arena, wrapped, "parameters", json_copy(look->arena, look->value));
+	json_set(look->arena, wrapped, "parameters", json_copy(look->arena, own.value));
 	json_set(look->arena, shown, verb, wrapped);
 }
 
@@ -211,9 +211,7 @@ void catalog_schemas(struct plan *plan, const struct json *node, const char *pat
 	if (only(&look, part, at, "create", "update")) {
 		verbs = json_object(arena);
 		add_verb(&look, part, at, "create", verbs, &plan->create);
-		look.node = node;
 		add_verb(&look, part, at, "update", verbs, &plan->update);
-		look.node = node;
 		if (json_len(verbs))
 			json_set(arena, shown, "service_instance", verbs);
 	}
