@@ -2,6 +2,7 @@
 #include "cmd/cmd.h"
 
 #include "backends/demo.h"
+#include "osb/users_verify.h"
 #include "store/memory.h"
 #include "store/sqlite.h"
 
@@ -96,10 +97,11 @@ int setup_catalog(struct setup *setup)
 		.metrics = &setup->metrics,
 		.run_dir = children->directory.p,
 	};
+	users_lint(setup->config, &setup->errors);
 	rc = catalog_build(&setup->env, backend_types, &setup->arena, &setup->catalog,
 			   &setup->errors);
 	setup_print_errors(setup);
-	return rc < 0 ? EXIT_CONFIG : 0;
+	return rc < 0 || setup->errors.n_errors ? EXIT_CONFIG : 0;
 }
 
 static int make_store_directory(struct setup *setup, const char *path)
