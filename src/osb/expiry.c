@@ -56,8 +56,8 @@ static void begun(struct call *call, int status)
 static void begin_next(struct expiry *expiry)
 {
 	struct broker *broker = expiry->broker;
-	const struct store_listed *row;
-	const struct offering *offering;
+	const struct store_listed *row = NULL;
+	const struct offering *offering = NULL;
 
 	for (; expiry->next < expiry->list.n_rows; expiry->next++) {
 		row = &expiry->list.rows[expiry->next];
@@ -67,7 +67,7 @@ static void begin_next(struct expiry *expiry)
 		log_error(&broker->log, "expiry: the catalog has no service \"%.*s\" any more",
 			  STR_ARG(row->instance.service_id));
 	}
-	if (expiry->next == expiry->list.n_rows || expiry->stopping) {
+	if (!row || expiry->next == expiry->list.n_rows || expiry->stopping) {
 		look_again(expiry, until_next(expiry));
 		return;
 	}
