@@ -235,6 +235,8 @@ static void put_out(struct child_run *run, const char *p, size_t n)
 {
 	size_t room = run->out_max - run->out.n;
 
+	if (run->out_max == CHILD_DISCARD)
+		return;
 	buf_put(&run->out, p, n < room ? n : room);
 	if (n <= room)
 		return;

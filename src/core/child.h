@@ -37,6 +37,8 @@
 #include "core/call.h"
 #include "core/timer.h"
 
+#define CHILD_DISCARD SIZE_MAX /* out_max: stdout is read and dropped, without a limit */
+
 struct child_options {
 	const char *const *argv;
 	const char *const *env;
