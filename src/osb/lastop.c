@@ -32,8 +32,11 @@ static void set_retry_after(struct exchange *ex, const struct store_op *op)
 
 static struct str progress(struct exchange *ex, const struct store_op *op)
 {
+	const struct journal_op *job = journal_find(ex->broker->journal, op->seq);
 	const char *verb = store_verb_name(op->verb);
 
+	if (job && job->op.progress[0]) /* newer than what the last step committed */
+		return arena_str(ex->arena, str_of(job->op.progress));
 	if (op->state == STORE_OP_FOLLOWING)
 		return STR("waiting for the creation to be undone");
 	if (op->state == STORE_OP_WAITING)
