@@ -453,7 +453,7 @@ static void read_plans(struct reader *r, const struct json *root, struct bundle_
 	size_t i;
 
 	if (!json_len(list)) {
-		if (!json_get(root, "plans") || list)
+		if (!get(root, "plans") || list)
 			bad(r, list ? list : root, "plans", "at least one plan must be there");
 		return;
 	}

@@ -44,6 +44,7 @@ struct stage {
 	/* what is to happen */
 	int kill_at, kill_how; /* at the n-th commit, from 1 */
 	uint64_t halt_after;   /* ms; 0: not */
+	uint64_t kill_after;   /* ms; 0: not. The first life only */
 	/* what did */
 	int n_ops, commits, kills;
 	bool ended, failed, left_over;
@@ -92,8 +93,6 @@ static inline void stage_commit(struct op *op, bool new_step)
 		if (new_step)
 			s->step_began = loop_now(&s->loop);
 	}
-	if (op->progress[0])
-		snprintf(s->progress, sizeof(s->progress), "%s", op->progress);
 	s->soon.run = kill ? stage_kill : stage_committed;
 	loop_soon(&s->loop, &s->soon);
 }
@@ -119,6 +118,13 @@ static inline void stage_halt(struct timer *timer)
 	struct stage *s = container_of(timer, struct stage, halt);
 
 	op_halt(&s->op->job.op);
+}
+
+static inline void stage_kill_late(struct timer *timer)
+{
+	struct stage *s = container_of(timer, struct stage, halt);
+
+	stage_kill(&s->soon);
 }
 
 static inline const struct json *stage_json(struct arena *arena, const char *text)
@@ -183,8 +189,17 @@ static inline void stage_life(struct stage *s, enum store_verb verb)
 	op_start(&op->job.op);
 	if (s->halt_after && !s->back)
 		timer_start(&s->halt, &s->loop, s->halt_after, stage_halt);
-	while (op->job.op.state != OP_ENDED && op->job.op.state != OP_PARKED)
-		assert_true(loop_turn(&s->loop));
+	if (s->kill_after && !s->kills)
+		timer_start(&s->halt, &s->loop, s->kill_after, stage_kill_late);
+	while (op->job.op.state != OP_ENDED && op->job.op.state != OP_PARKED) {
+		bool more = loop_turn(&s->loop);
+
+		if (op->job.op.progress[0])
+			snprintf(s->progress, sizeof(s->progress), "%s", op->job.op.progress);
+		if (!more)
+			break;
+	}
+	assert_true(op->job.op.state == OP_ENDED || op->job.op.state == OP_PARKED);
 	if (s->type->finish_op)
 		s->type->finish_op(op);
 	op_finish(&op->job.op);

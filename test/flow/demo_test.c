@@ -150,7 +150,7 @@ static void test_delay(void **state)
 	stage_run(&s, STORE_PROVISION);
 	assert_false(s.failed);
 	assert_int_equal(loop_now(&s.loop), 30000);
-	assert_string_equal(s.progress, "provision: look 2 of 3");
+	assert_string_equal(s.progress, "provision: look 3 of 3");
 	stage_close(&s);
 }
 

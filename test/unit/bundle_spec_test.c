@@ -365,6 +365,7 @@ static void test_bad(void **state)
 		{ "version: 1.0\nname: x", "plans: at least one plan must be there" },
 		{ "version: 1.0\nname: x\nplans: []",
 		  "3:8: plans: at least one plan must be there" },
+		{ "version: 1.0\nname: x\nplans:", "plans: at least one plan must be there" },
 		{ "version: 1.0\nname: x\nplans: no", "plans: must be a list, not a boolean" },
 		{ "version: 1.0\nname: [x]\nplans: [{name: p}]",
 		  "2:7: name: must be a string, not an array" },
