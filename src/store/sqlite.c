@@ -154,12 +154,12 @@ static int add_key_file(struct sqlite_db *s, const char *path, bool first, struc
 	return rc;
 }
 
-static int seal_print(struct sqlite_db *s, struct err *err)
+static int write_print(struct sqlite_db *s, struct str print, struct err *err)
 {
 	struct seal_place place = { "meta", "print", 0 };
 
 	buf_clear(&s->buf);
-	seal_close(s->keys, &place, str_make((char *)s->print, PRINT_SIZE), &s->buf);
+	seal_close(s->keys, &place, print, &s->buf);
 	if (meta_set(s->db, "print", buf_str(&s->buf)) != 0)
 		return err_set(err, ERR_STORE, "%s", sqlite3_errmsg(s->db));
 	return 0;
@@ -169,6 +169,7 @@ static int seal_print(struct sqlite_db *s, struct err *err)
 static int read_print(struct sqlite_db *s, const struct store_options *options, struct err *err)
 {
 	struct seal_place place = { "meta", "print", 0 };
+	unsigned char fresh[SEAL_KEY_SIZE];
 	struct str sealed, plain;
 	int rc = meta_get(s->db, "print", &s->arena, &sealed);
 
@@ -185,16 +186,20 @@ static int read_print(struct sqlite_db *s, const struct store_options *options, 
 		seal_keys_add_random(s->keys);
 	}
 	if (rc == ERR_NOENT) {
-		random_bytes(s->print, PRINT_SIZE);
-		return seal_print(s, err);
+		random_bytes(fresh, sizeof(fresh));
+		s->print = seal_print_create(fresh);
+		rc = write_print(s, str_make((char *)fresh, sizeof(fresh)), err);
+		mem_wipe(fresh, sizeof(fresh));
+		return rc;
 	}
-	if (seal_open(s->keys, &place, sealed, &s->arena, &plain) != 0 || plain.n != PRINT_SIZE)
+	if (seal_open(s->keys, &place, sealed, &s->arena, &plain) != 0 || plain.n != SEAL_KEY_SIZE)
 		return err_set(err, ERR_SEALED,
 			       "none of the keys opens the store: key \"%.*s\" does",
 			       STR_ARG(seal_key_id(sealed)));
-	memcpy(s->print, plain.p, PRINT_SIZE);
+	s->print = seal_print_create((const unsigned char *)plain.p);
+	rc = seal_is_current(s->keys, sealed) ? 0 : write_print(s, plain, err);
 	mem_wipe((char *)plain.p, plain.n);
-	return seal_is_current(s->keys, sealed) ? 0 : seal_print(s, err);
+	return rc;
 }
 
 /* -- what the rows say ------------------------------------------------------------------ */
@@ -327,7 +332,7 @@ static void destroy(struct sqlite_db *s)
 	db_finish(s);
 	sqlite3_close(s->db);
 	seal_keys_destroy(s->keys);
-	mem_wipe(s->print, sizeof(s->print));
+	seal_print_destroy(s->print);
 	buf_wipe(&s->buf);
 	arena_finish(&s->arena);
 	mem_free(s);
@@ -391,6 +396,9 @@ int store_sqlite_open(const struct store_options *options, struct store **store,
 	struct sqlite_db *s = mem_zalloc(sizeof(*s));
 	int rc;
 
+	/* One thread needs no locks; these fail, and do no harm, once SQLite is in use. */
+	sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	*store = NULL;
 	s->store.type = in_memory(options->path) ? &type_memory : &type_sqlite;
 	s->store.loop = options->loop;

@@ -20,9 +20,6 @@ static const char *const texts[SQL_LAST] = {
 	[SQL_BEGIN] = "BEGIN",
 	[SQL_COMMIT] = "COMMIT",
 	[SQL_ROLLBACK] = "ROLLBACK",
-	[SQL_SAVE] = "SAVEPOINT one",
-	[SQL_RELEASE] = "RELEASE one",
-	[SQL_UNDO] = "ROLLBACK TO one",
 	[SQL_INSTANCE_FIND] = "SELECT " INSTANCE " FROM instance WHERE key = ?1",
 	[SQL_INSTANCE_GET] = "SELECT " INSTANCE " FROM instance WHERE seq = ?1",
 	[SQL_INSTANCE_INSERT] = "INSERT INTO instance VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,"
@@ -201,33 +198,15 @@ int db_enter(struct sqlite_db *s)
 
 int db_writing(struct sqlite_db *s)
 {
-	if (s->in_save)
-		return 0;
-	if (db_run(s, db_stmt(s, SQL_SAVE)) != 0)
-		return ERR_STORE;
-	s->in_save = s->wrote = true;
-	s->at_save = s->counts;
-	return 0;
-}
-
-static void undo(struct sqlite_db *s)
-{
-	s->counts = s->at_save;
-	if (s->lost)
-		return;
-	if (db_run(s, db_stmt(s, SQL_UNDO)) != 0 || db_run(s, db_stmt(s, SQL_RELEASE)) != 0)
-		s->lost = true;
+	s->writing = s->wrote = true;
+	return s->lost ? ERR_STORE : 0;
 }
 
 void db_end(struct sqlite_db *s, struct call *call, int status)
 {
-	if (s->in_save && status == 0 && db_run(s, db_stmt(s, SQL_RELEASE)) != 0) {
-		status = ERR_STORE;
-		s->lost = true;
-	} else if (s->in_save && status != 0) {
-		undo(s);
-	}
-	s->in_save = false;
+	if (s->writing && status != 0)
+		s->lost = true; /* half written */
+	s->writing = false;
 	call->status = status;
 	list_append(&s->turn, &call->soon.node);
 }

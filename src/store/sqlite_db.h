@@ -1,11 +1,12 @@
 /* store/sqlite_db: the connection, its statements, and the turn.
  *
  * The turn: the first call of a loop turn opens a transaction, all calls of the turn run in it at
- * once, each writing inside a savepoint of its own, and none is answered. At the end of the turn
- * the transaction is committed, and then all are answered, reads too. A call that fails rolls
- * back its savepoint alone. When the commit fails, or SQLite gave up the transaction before
- * (disk full), every call of the turn ends with ERR_STORE, nothing of it has happened, and the
- * next turn starts afresh.
+ * once, and none is answered. At the end of the turn the transaction is committed, and then all
+ * are answered, reads too. A call reads, decides, and only then writes, so one that is refused
+ * has written nothing and needs no savepoint (which would cost a copy of every page touched).
+ * What can still fail is the store itself: a write or the commit, when the disk is full. Then
+ * every call of the turn ends with ERR_STORE, nothing of it has happened, and the next turn
+ * starts afresh.
  *
  * What the process knows without asking (the next row numbers, how many ops wait) is in `counts`,
  * which is rolled back with the rows. */
@@ -20,7 +21,6 @@
 #include <sqlite3.h>
 
 #define STORE_ID_SIZE 6
-#define PRINT_SIZE 32
 
 enum table { TABLE_INSTANCE, TABLE_BINDING, TABLE_OP, TABLES };
 
@@ -28,9 +28,7 @@ enum sql {
 	SQL_BEGIN,
 	SQL_COMMIT,
 	SQL_ROLLBACK,
-	SQL_SAVE,
-	SQL_RELEASE,
-	SQL_UNDO,
+
 	SQL_INSTANCE_FIND,
 	SQL_INSTANCE_GET,
 	SQL_INSTANCE_INSERT,
@@ -85,16 +83,18 @@ struct sqlite_db {
 	struct store store; /* first */
 	sqlite3 *db;
 	sqlite3_stmt *stmt[SQL_LAST];
-	struct seal_keys *keys;          /* owned */
-	unsigned char print[PRINT_SIZE]; /* the key of digests */
-	char id[STORE_ID_SIZE + 1];      /* in front of every op's id */
-	struct arena arena;              /* of the call that runs */
+	struct seal_keys *keys;     /* owned */
+	struct seal_print *print;   /* of what makes two requests the same; owned */
+	char id[STORE_ID_SIZE + 1]; /* in front of every op's id */
+	struct arena arena;         /* of the call that runs */
 	struct buf buf;
 	struct list turn; /* struct call.soon.node, status set */
 	struct loop_hook hook;
-	bool in_tx, wrote, in_save, lost; /* lost: the turn's transaction is gone */
-	bool complained;                  /* of this turn */
-	struct sqlite_counts counts, at_tx, at_save;
+	bool in_tx, wrote;
+	bool writing;    /* the call that runs has begun to */
+	bool lost;       /* the turn's transaction: it will be rolled back */
+	bool complained; /* of this turn */
+	struct sqlite_counts counts, at_tx;
 	struct store_reseal *reseal; /* goes on in reseal_soon */
 	struct soon reseal_soon;
 	struct metrics *metrics;
@@ -115,7 +115,7 @@ int db_start(struct sqlite_db *s, struct call *call) MUST_CHECK;
 int db_enter(struct sqlite_db *s) MUST_CHECK;
 /* Must run before the call's first write; nothing is read after it that decides. */
 int db_writing(struct sqlite_db *s) MUST_CHECK;
-/* The call has run: keeps or undoes what it wrote; it is answered at the end of the turn. */
+/* The call has run; it is answered at the end of the turn. */
 void db_end(struct sqlite_db *s, struct call *call, int status);
 /* The loop's hook. */
 void db_end_of_turn(struct loop_hook *hook);

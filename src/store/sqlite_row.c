@@ -24,10 +24,10 @@ static int64_t key_of(struct sqlite_db *s, struct str prefix, struct str id)
 
 struct str row_digest(struct sqlite_db *s, struct arena *arena, struct str same)
 {
-	unsigned char *sum = arena_alloc(arena, SHA256_SIZE);
+	unsigned char *sum = arena_alloc(arena, SEAL_PRINT_SIZE);
 
-	digest_hmac_sha256(s->print, sizeof(s->print), same.p ? same.p : "", same.n, sum);
-	return str_make((char *)sum, SHA256_SIZE);
+	seal_print(s->print, same, sum);
+	return str_make((char *)sum, SEAL_PRINT_SIZE);
 }
 
 static bool column_is(sqlite3_stmt *stmt, int at, struct str value)
