@@ -67,12 +67,12 @@ class Osbd:
 
     # -- life ---------------------------------------------------------------------------
 
-    def start(self, env=None, wait=True):
+    def start(self, env=None, wait=True, wrap=(), **popen):
         self.log_from = os.path.getsize(self.log_path) if os.path.exists(self.log_path) else 0
         log = open(self.log_path, "ab")
         self.process = subprocess.Popen(
-            [BINARY, "serve", "-c", self.config], stderr=log, stdout=log,
-            stdin=subprocess.DEVNULL, env={**os.environ, **self.env, **(env or {})})
+            [*wrap, BINARY, "serve", "-c", self.config], stderr=log, stdout=log,
+            stdin=subprocess.DEVNULL, env={**os.environ, **self.env, **(env or {})}, **popen)
         log.close()
         self.starts += 1
         if wait:
