@@ -102,7 +102,7 @@ static size_t put_escaped(struct buf *out, struct str s, enum log_format format)
 		buf_putc(out, (char)c);
 		return 1;
 	}
-	for (len = 2; len <= 4 && len <= s.n; len++) {
+	for (len = 2; c >= 0x80 && len <= 4 && len <= s.n; len++) {
 		if (!str_is_utf8(str_make(s.p, len)))
 			continue;
 		/* C1 controls, bidirectional marks and line separators rearrange a terminal */
