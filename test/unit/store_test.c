@@ -240,14 +240,485 @@ static void test_claim_oldest_of_all(void **state)
 		assert_int_equal(c.ops[i].op.seq, seq[order[i]]);
 }
 
+/* -- bindings ------------------------------------------------------------------------------- */
+
+static void test_bindings(void **state)
+{
+	struct fixture *f = *state;
+	struct store_begin b1, c;
+	struct store_list list = { .arena = &f->arena, .kind = STORE_LIST_BINDINGS, .max = 1 };
+	struct store_get got;
+
+	begun(f, verb(f, STORE_BIND, "i1", "b1"), BEGUN_NOT_FOUND);
+	at_once(f, STORE_PROVISION, "i1", NULL);
+	b1 = at_once(f, STORE_BIND, "i1", "b1");
+	assert_int_equal(b1.instance.n_bindings, 1);
+	assert_int_equal(b1.instance.n_binding_ops, 0);
+	assert_int_equal(b1.binding.state, STORE_READY);
+	begun(f, verb(f, STORE_DEPROVISION, "i1", NULL), BEGUN_HAS_BINDINGS);
+	c = verb(f, STORE_BIND, "i1", "b2");
+	c.predecessor = STR("b0");
+	begun(f, c, BEGUN_PREDECESSOR);
+	c.predecessor = STR("b1");
+	c = begun(f, c, BEGUN_STARTED);
+	assert_int_equal(c.instance.n_bindings, 1);
+	assert_int_equal(c.instance.n_binding_ops, 1);
+	assert_true(str_is(c.instance.data, "{\"parameters\":{}}")); /* backends want it */
+	begun(f, verb(f, STORE_UPDATE, "i1", NULL), BEGUN_CONCURRENCY);
+	end_ok(f, &c.op);
+	got = look(f, "i1", "b2");
+	assert_int_equal(got.instance.n_bindings, 2);
+	assert_true(str_is(got.binding.predecessor, "b1"));
+	list.instance = got.instance.seq;
+	assert_int_equal(RUN(f, store_list, &list), 0);
+	assert_int_equal(list.n_rows, 1);
+	assert_true(str_is(list.rows[0].binding.id, "b1"));
+	assert_true(str_is(list.rows[0].service, "mysql"));
+	list.from = list.rows[0].at;
+	assert_int_equal(RUN(f, store_list, &list), 0);
+	assert_int_equal(list.n_rows, 1);
+	assert_true(str_is(list.rows[0].binding.id, "b2"));
+	list.from = list.rows[0].at;
+	assert_int_equal(RUN(f, store_list, &list), 0);
+	assert_int_equal(list.n_rows, 0);
+	c = start(f, STORE_UNBIND, "i1", "b1");
+	assert_int_equal(c.instance.n_bindings, 2);
+	end_ok(f, &c.op);
+	got = look(f, "i1", "b1");
+	assert_int_equal(got.instance.n_bindings, 1);
+	assert_int_equal(got.binding.state, STORE_GONE);
+	assert_int_equal(got.binding.data.n, 0);
+	/* a deprovision that does not mind takes the rest with it */
+	c = verb(f, STORE_DEPROVISION, "i1", NULL);
+	c.ignore_bindings = true;
+	c = begun(f, c, BEGUN_STARTED);
+	end_ok(f, &c.op);
+	got = look(f, "i1", "b2");
+	assert_int_equal(got.instance.state, STORE_GONE);
+	assert_int_equal(got.instance.n_bindings, 0);
+	assert_int_equal(got.instance.data.n, 0);
+	assert_int_equal(got.binding.state, STORE_GONE);
+	assert_int_equal(got.binding.data.n, 0);
+	got = look(f, "i1", "b9");
+	assert_int_equal(got.binding.seq, 0);
+	assert_int_equal(got.op.seq, 0);
+}
+
+/* An unbind that belongs to a deprovision, whose instance is gone before it ends. */
+static void test_unbind_outlived(void **state)
+{
+	struct fixture *f = *state;
+	struct store_begin gone, unbind, again;
+	struct store_get got;
+
+	at_once(f, STORE_PROVISION, "i1", NULL);
+	at_once(f, STORE_BIND, "i1", "b1");
+	gone = verb(f, STORE_DEPROVISION, "i1", NULL);
+	gone.ignore_bindings = true;
+	gone = begun(f, gone, BEGUN_STARTED);
+	unbind = verb(f, STORE_UNBIND, "i1", "b1");
+	begun(f, unbind, BEGUN_CONCURRENCY);
+	unbind.while_deleting = true;
+	unbind = begun(f, unbind, BEGUN_STARTED);
+	end_ok(f, &gone.op);
+	got = look(f, "i1", "b1");
+	assert_int_equal(got.binding.state, STORE_GONE);
+	assert_int_equal(got.instance.n_bindings, 0);
+	assert_int_equal(got.instance.n_binding_ops, 1); /* it still runs */
+	at_once(f, STORE_PROVISION, "i1", NULL);
+	again = at_once(f, STORE_BIND, "i1", "b1");
+	assert_int_equal(again.instance.n_bindings, 1);
+	assert_int_equal(again.instance.n_binding_ops, 1);
+	end_ok(f, &unbind.op);
+	got = look(f, "i1", "b1"); /* the new binding is not the old op's to delete */
+	assert_int_equal(got.binding.state, STORE_READY);
+	assert_int_equal(got.instance.n_bindings, 1);
+	assert_int_equal(got.instance.n_binding_ops, 0);
+}
+
+static void test_expiry(void **state)
+{
+	struct fixture *f = *state;
+	struct store_begin c, b2;
+	struct store_end end = { .result = STORE_SUCCEEDED,
+				 .expires_at = WALL + HOUR(1),
+				 .renew_before = WALL + MINUTES(48) };
+	struct store_list list = { .arena = &f->arena, .kind = STORE_LIST_EXPIRED, .max = 9 };
+	struct store_op_end e;
+
+	at_once(f, STORE_PROVISION, "i1", NULL);
+	c = verb(f, STORE_BIND, "i1", "b1");
+	c.at_once = &end;
+	c = begun(f, c, BEGUN_ENDED);
+	assert_int_equal(c.binding.renew_before, WALL + MINUTES(48));
+	begun(f, verb(f, STORE_EXPIRE, "i1", "b1"), BEGUN_CONCURRENCY);
+	assert_int_equal(RUN(f, store_list, &list), 0);
+	assert_int_equal(list.n_rows, 0);
+	assert_int_equal(list.next, WALL + HOUR(1));
+	f->loop.now += HOUR(1);
+	assert_int_equal(RUN(f, store_list, &list), 0);
+	assert_int_equal(list.n_rows, 1);
+	assert_int_equal(list.next, 0);
+	assert_true(str_is(list.rows[0].binding.id, "b1"));
+	assert_true(str_is(list.rows[0].instance.id, "i1"));
+	b2 = verb(f, STORE_BIND, "i1", "b2");
+	b2.predecessor = STR("b1");
+	begun(f, b2, BEGUN_PREDECESSOR); /* its time is up */
+	c = start(f, STORE_EXPIRE, "i1", "b1");
+	assert_int_equal(c.binding.state, STORE_EXPIRING);
+	assert_int_equal(RUN(f, store_list, &list), 0);
+	assert_int_equal(list.n_rows, 0);
+	e = end_of(f, &c.op, STORE_FAILED_RESULT);
+	assert_int_equal(RUN(f, store_end, &e), 0);
+	assert_int_equal(RUN(f, store_list, &list), 0);
+	assert_int_equal(list.n_rows, 0); /* not again at once */
+	assert_int_equal(list.next, WALL + f->loop.now + MINUTES(1));
+	f->loop.now += MINUTES(1);
+	assert_int_equal(RUN(f, store_list, &list), 0);
+	assert_int_equal(list.n_rows, 1);
+	c = at_once(f, STORE_EXPIRE, "i1", "b1");
+	assert_int_equal(c.binding.state, STORE_EXPIRED);
+	assert_int_equal(c.instance.n_bindings, 0);
+	begun(f, verb(f, STORE_BIND, "i1", "b1"), BEGUN_CONFLICT);
+	c = begun(f, verb(f, STORE_UNBIND, "i1", "b1"), BEGUN_ENDED);
+	assert_int_equal(c.binding.state, STORE_GONE);
+	assert_int_equal(c.instance.n_bindings, 0);
+	assert_int_equal(c.op.result, STORE_SUCCEEDED);
+}
+
+/* -- update --------------------------------------------------------------------------------- */
+
+static void test_update(void **state)
+{
+	struct fixture *f = *state;
+	struct store_begin made = at_once(f, STORE_PROVISION, "i1", NULL), c;
+	struct store_end end = { .result = STORE_SUCCEEDED,
+				 .plan_id = STR("plan-2"),
+				 .same = STR("same-2"),
+				 .maintenance = STR("1.2.3"),
+				 .dashboard_url = STR("https://d") };
+	struct store_op_end e;
+	struct store_get got;
+
+	c = verb(f, STORE_UPDATE, "i1", NULL);
+	c.rev = made.instance.rev + 1;
+	begun(f, c, BEGUN_CHANGED);
+	c.rev = made.instance.rev;
+	c.same = STR("asked");
+	c = begun(f, c, BEGUN_STARTED);
+	assert_true(c.instance.rev > made.instance.rev);
+	assert_int_equal(begun(f, verb(f, STORE_UPDATE, "i1", NULL), BEGUN_CONCURRENCY).op.seq,
+			 c.op.seq);
+	c = verb(f, STORE_UPDATE, "i1", NULL);
+	c.same = STR("asked");
+	c = begun(f, c, BEGUN_SAME_RUNNING);
+	e = end_of(f, &c.op, STORE_SUCCEEDED);
+	e.end = end;
+	e.end.op = c.op.seq;
+	e.end.fence = c.op.fence;
+	assert_int_equal(RUN(f, store_end, &e), 0);
+	got = look(f, "i1", NULL);
+	assert_true(str_is(got.instance.plan_id, "plan-2"));
+	assert_true(str_is(got.instance.maintenance, "1.2.3"));
+	assert_true(str_is(got.instance.data, "{\"parameters\":{}}")); /* left as it was */
+	begun(f, verb(f, STORE_PROVISION, "i1", NULL), BEGUN_CONFLICT);
+	c = verb(f, STORE_PROVISION, "i1", NULL);
+	c.same = STR("same-2"); /* identical means: to what it is now */
+	begun(f, c, BEGUN_SAME_DONE);
+	c = start(f, STORE_UPDATE, "i1", NULL);
+	e = end_of(f, &c.op, STORE_FAILED_RESULT);
+	e.end.flags = STORE_UNUSABLE | STORE_NOT_REPEATABLE;
+	e.end.error = STR("Quota");
+	e.end.http_status = 400;
+	e.end.plan_id = STR("plan-3");
+	e.end.dashboard_url = STR("");
+	assert_int_equal(RUN(f, store_end, &e), 0);
+	got = look(f, "i1", NULL);
+	assert_int_equal(got.instance.state, STORE_READY);
+	assert_false(got.instance.usable);
+	assert_true(str_is(got.instance.plan_id, "plan-2"));
+	assert_true(str_is(got.instance.dashboard_url, "https://d"));
+	assert_int_equal(got.op.result, STORE_FAILED_RESULT);
+	assert_int_equal(got.op.flags, STORE_UNUSABLE | STORE_NOT_REPEATABLE);
+	assert_int_equal(got.op.http_status, 400);
+	assert_true(str_is(got.op.error, "Quota"));
+	/* asked for by name, an older op is still known; a stranger's means the latest */
+	got.operation = str_of(made.op.id);
+	assert_int_equal(RUN(f, store_get, &got), 0);
+	assert_int_equal(got.op.seq, made.op.seq);
+	made = at_once(f, STORE_PROVISION, "i2", NULL);
+	got.operation = str_of(made.op.id);
+	assert_int_equal(RUN(f, store_get, &got), 0);
+	assert_int_equal(got.op.seq, c.op.seq);
+	got.operation = STR("nonsense-1");
+	assert_int_equal(RUN(f, store_get, &got), 0);
+	assert_int_equal(got.op.seq, c.op.seq);
+}
+
+/* -- any bytes ------------------------------------------------------------------------------ */
+
+static void test_any_bytes(void **state)
+{
+	struct fixture *f = *state;
+	char id[256];
+	struct store_begin c = verb(f, STORE_PROVISION, "", NULL);
+	struct store_get got = { .arena = &f->arena, .platform = STR("cf") };
+	size_t i;
+
+	for (i = 0; i < sizeof(id); i++)
+		id[i] = (char)(255 - i);
+	c.instance_id = str_make(id, sizeof(id));
+	c.space = str_make(id + 1, 255);
+	begun(f, c, BEGUN_STARTED);
+	got.instance_id = c.instance_id;
+	assert_int_equal(RUN(f, store_get, &got), 0);
+	assert_true(str_eq(got.instance.id, c.instance_id));
+	assert_true(str_eq(got.instance.space, c.space));
+	got.instance_id.n--;
+	assert_int_equal(RUN(f, store_get, &got), 0);
+	assert_int_equal(got.instance.seq, 0);
+	got.platform = STR("c"); /* "c" and "f…" are not "cf" and "…" */
+	assert_int_equal(RUN(f, store_get, &got), 0);
+	assert_int_equal(got.instance.seq, 0);
+}
+
+/* -- orphans, figures, plans, retention ----------------------------------------------------- */
+
+static void test_orphans(void **state)
+{
+	struct fixture *f = *state;
+	struct store_list list = { .arena = &f->arena, .kind = STORE_LIST_ORPHANS, .max = 9 };
+	struct store_end dirty = { .result = STORE_FAILED_RESULT,
+				   .left_over = true,
+				   .description = STR("half made") };
+	struct store_end failed = { .result = STORE_FAILED_RESULT };
+	struct store_begin c;
+
+	at_once(f, STORE_PROVISION, "fine", NULL);
+	c = verb(f, STORE_PROVISION, "dirty", NULL);
+	c.at_once = &dirty;
+	c = begun(f, c, BEGUN_ENDED);
+	assert_int_equal(c.instance.state, STORE_DIRTY);
+	assert_true(c.op.flags & STORE_LEFT_OVER);
+	assert_true(str_is(c.op.request, "{\"asked\":1}")); /* kept: it may help */
+	c = verb(f, STORE_BIND, "fine", "b1");
+	c.at_once = &dirty;
+	begun(f, c, BEGUN_ENDED);
+	at_once(f, STORE_PROVISION, "stays", NULL);
+	c = verb(f, STORE_DEPROVISION, "stays", NULL);
+	c.at_once = &failed;
+	c = begun(f, c, BEGUN_ENDED);
+	assert_int_equal(c.instance.state, STORE_READY);
+	assert_int_equal(RUN(f, store_list, &list), 0);
+	assert_int_equal(list.n_rows, 3);
+	assert_true(str_is(list.rows[0].instance.id, "dirty"));
+	assert_true(str_is(list.rows[0].description, "half made"));
+	assert_true(str_is(list.rows[1].instance.id, "stays"));
+	assert_true(str_is(list.rows[2].binding.id, "b1"));
+	assert_true(str_is(list.rows[2].instance.id, "fine"));
+	list.max = 1;
+	list.from = list.rows[1].at;
+	assert_int_equal(RUN(f, store_list, &list), 0);
+	assert_int_equal(list.n_rows, 1);
+	assert_true(str_is(list.rows[0].binding.id, "b1"));
+	at_once(f, STORE_DEPROVISION, "dirty", NULL);
+	at_once(f, STORE_UPDATE, "stays", NULL);
+	at_once(f, STORE_UNBIND, "fine", "b1");
+	list.from = 0;
+	assert_int_equal(RUN(f, store_list, &list), 0);
+	assert_int_equal(list.n_rows, 0);
+}
+
+static void test_figures(void **state)
+{
+	struct fixture *f = *state;
+	struct store_plan_use use = { .arena = &f->arena };
+	struct store_stats stats = { 0 };
+	struct store_begin c;
+	int i;
+
+	for (i = 0; i < 6; i++) {
+		c = verb(f, STORE_PROVISION, arena_printf(&f->arena, "i%d", i), NULL);
+		c.plan_id = i % 2 ? STR("plan-1") : STR("plan-2");
+		c.owner = i == 5 ? STR("") : STR("run-1");
+		c = begun(f, c, BEGUN_STARTED);
+		if (i < 3)
+			end_ok(f, &c.op);
+		f->loop.now++;
+		assert_int_equal(RUN(f, store_stats, &stats), 0);
+		assert_int_equal(stats.instances, i + 1);
+	}
+	at_once(f, STORE_DEPROVISION, "i0", NULL);
+	at_once(f, STORE_BIND, "i1", "b1");
+	start(f, STORE_BIND, "i1", "b2");
+	begun(f, verb(f, STORE_DEPROVISION, "i4", NULL), BEGUN_HALTING);
+	assert_int_equal(RUN(f, store_stats, &stats), 0);
+	assert_int_equal(stats.instances, 5);
+	assert_int_equal(stats.bindings, 2);
+	assert_int_equal(stats.ops[STORE_PROVISION][STORE_OP_RUNNING], 2);
+	assert_int_equal(stats.ops[STORE_PROVISION][STORE_OP_WAITING], 1);
+	assert_int_equal(stats.ops[STORE_PROVISION][STORE_OP_ENDED], 0);
+	assert_int_equal(stats.ops[STORE_DEPROVISION][STORE_OP_FOLLOWING], 1);
+	assert_int_equal(stats.ops[STORE_BIND][STORE_OP_RUNNING], 1);
+	assert_int_equal(stats.oldest_waiting, WALL + 5);
+	assert_int_equal(RUN(f, store_plan_use, &use), 0);
+	assert_int_equal(use.n_plans, 2);
+	assert_true(str_is(use.plans[0].plan_id, "plan-1"));
+	assert_int_equal(use.plans[0].n, 3);
+	assert_int_equal(use.plans[1].n, 2);
+	assert_true(str_is(use.plans[1].service_id, "service-1"));
+}
+
+static uint32_t purge(struct fixture *f, uint32_t max)
+{
+	struct store_purge c = { .keep_ended = DAY(1), .keep_gone = DAY(8), .max = max };
+
+	assert_int_equal(RUN(f, store_purge, &c), 0);
+	assert_true(c.n <= max);
+	return c.n;
+}
+
+static void test_retention(void **state)
+{
+	struct fixture *f = *state;
+	struct store_end failed = { .result = STORE_FAILED_RESULT };
+	struct store_begin made = at_once(f, STORE_PROVISION, "i1", NULL), c;
+	struct store_get got;
+
+	at_once(f, STORE_BIND, "i1", "b1");
+	at_once(f, STORE_UPDATE, "i1", NULL);
+	at_once(f, STORE_PROVISION, "stays", NULL);
+	c = verb(f, STORE_PROVISION, "never", NULL);
+	c.at_once = &failed;
+	begun(f, c, BEGUN_ENDED);
+	assert_int_equal(purge(f, 100), 0);
+	f->loop.now += DAY(1);
+	assert_int_equal(purge(f, 100), 1); /* the provision is not the latest op of i1 */
+	got = look(f, "i1", NULL);
+	got.operation = str_of(made.op.id);
+	assert_int_equal(RUN(f, store_get, &got), 0);
+	assert_int_equal(got.op.verb, STORE_UPDATE);
+	at_once(f, STORE_UNBIND, "i1", "b1");
+	c = at_once(f, STORE_DEPROVISION, "i1", NULL);
+	f->loop.now += DAY(7);
+	assert_int_equal(purge(f, 1), 1); /* bind; there is more */
+	assert_int_equal(purge(f, 2), 2); /* update, and the instance that was never made */
+	assert_int_equal(purge(f, 100), 0);
+	assert_int_equal(look(f, "never", NULL).instance.seq, 0);
+	got = look(f, "i1", NULL); /* the tombstone, and how it ended */
+	assert_int_equal(got.instance.state, STORE_GONE);
+	assert_int_equal(got.op.seq, c.op.seq);
+	f->loop.now += DAY(1);
+	assert_int_equal(purge(f, 100), 2);
+	got = look(f, "i1", "b1");
+	assert_int_equal(got.instance.seq, 0);
+	assert_int_equal(look(f, "stays", NULL).instance.state, STORE_READY);
+	f->loop.now += DAY(400);
+	assert_int_equal(purge(f, 100), 0); /* what lives is never forgotten */
+	assert_int_equal(look(f, "stays", NULL).op.result, STORE_SUCCEEDED);
+}
+
+/* -- turns ---------------------------------------------------------------------------------- */
+
+struct chain {
+	struct fixture *f;
+	struct store_begin begin;
+	struct store_get get;
+	int left;
+	bool done;
+};
+
+static void chained(struct call *call, int status)
+{
+	struct chain *chain = call->data;
+
+	assert_int_equal(status, 0);
+	if (chain->left-- > 0) {
+		chain->begin = verb(chain->f, STORE_PROVISION,
+				    arena_printf(&chain->f->arena, "i%d", chain->left), NULL);
+		chain->begin.call.done = chained;
+		chain->begin.call.data = chain;
+		store_begin(chain->f->store, &chain->begin);
+		return;
+	}
+	chain->done = true;
+}
+
+static double commits(struct fixture *f)
+{
+	struct list *pos, *tmp;
+
+	list_each(pos, tmp, &f->metrics.all) {
+		struct metric *metric = container_of(pos, struct metric, node);
+
+		if (strcmp(metric->name, "osbd_store_commits_total") == 0)
+			return metric->value;
+	}
+	fail_msg("no such metric");
+	return 0;
+}
+
+static void test_turns(void **state)
+{
+	struct fixture *f = *state;
+	struct chain chain = { .f = f, .left = 5 };
+	struct store_begin c[64];
+	struct store_get get[2] = { { .arena = &f->arena }, { .arena = &f->arena } };
+	struct ended ended[66];
+	double before = commits(f);
+	size_t i;
+
+	get[0].platform = get[1].platform = STR("cf");
+	get[0].instance_id = get[1].instance_id = STR("t63");
+	arm(&get[0].call, &ended[64]);
+	store_get(f->store, &get[0]);
+	for (i = 0; i < 64; i++) {
+		c[i] = verb(f, STORE_PROVISION, arena_printf(&f->arena, "t%zu", i), NULL);
+		arm(&c[i].call, &ended[i]);
+		store_begin(f->store, &c[i]);
+	}
+	arm(&get[1].call, &ended[65]);
+	store_get(f->store, &get[1]);
+	for (i = 0; i < 66; i++)
+		assert_false(ended[i].done);
+	assert_true(loop_run_until(&f->loop, &ended[65].done));
+	for (i = 0; i < 66; i++) {
+		assert_true(ended[i].done);
+		assert_int_equal(ended[i].status, 0);
+	}
+	assert_true(commits(f) == before + 1); /* one for all of them */
+	assert_int_equal(get[0].instance.seq, 0);
+	assert_int_equal(get[1].instance.seq, c[63].instance.seq);
+	look(f, "t1", NULL);
+	begun(f, verb(f, STORE_UPDATE, "none", NULL), BEGUN_NOT_FOUND);
+	assert_true(commits(f) == before + 1); /* none for what wrote nothing */
+	before = commits(f);
+	chained(&(struct call){ .data = &chain }, 0);
+	assert_true(loop_run_until(&f->loop, &chain.done));
+	assert_true(commits(f) == before + 5); /* each was started by the end of the one before */
+}
+
 int main(void)
 {
 #define BOTH(test)                                                   \
 	cmocka_unit_test_setup_teardown(test, setup_file, teardown), \
 		cmocka_unit_test_setup_teardown(test, setup_memory, teardown)
 	const struct CMUnitTest tests[] = {
-		BOTH(test_provision_in_steps), BOTH(test_identical), BOTH(test_halt_clean),
-		BOTH(test_halt_left_over),     BOTH(test_claim),     BOTH(test_claim_oldest_of_all),
+		BOTH(test_provision_in_steps),
+		BOTH(test_identical),
+		BOTH(test_halt_clean),
+		BOTH(test_halt_left_over),
+		BOTH(test_claim),
+		BOTH(test_claim_oldest_of_all),
+		BOTH(test_bindings),
+		BOTH(test_unbind_outlived),
+		BOTH(test_expiry),
+		BOTH(test_update),
+		BOTH(test_any_bytes),
+		BOTH(test_orphans),
+		BOTH(test_figures),
+		BOTH(test_retention),
+		BOTH(test_turns),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
