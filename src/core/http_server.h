@@ -1,12 +1,17 @@
 /* core/http_server: HTTP/1.1 for a handler that answers once, now or later.
  *
- * One request at a time per connection: the parser pauses at the end of a message and reading
- * stops until the answer has been written to the kernel. A request reaches the handler only
- * when it is complete and sound; anything ambiguous is answered 400 and closed without it.
- * The handler answers with exactly one http_respond(), at once or later from the loop.
+ * One request at a time per connection, in order: the next one is not looked at until the answer
+ * has been written to the kernel. Reading goes on meanwhile, into at most 64 KiB, to notice a
+ * client that goes (core/http_conn.h says how). A request reaches the handler only when it is
+ * complete and sound; anything ambiguous is answered 400 and closed without it
+ * (core/http_parser.h lists what). The handler answers with exactly one http_respond(), at once
+ * or later from the loop; a request outside the listener's prefix is answered 404 without it.
  *
- * Answers have a JSON body for every status; HEAD gets the headers alone. The connection is
- * kept alive unless the client, an error or a drain says otherwise.
+ * Answers of the server's own have a JSON body, {"error", "description"}; HEAD gets the headers
+ * alone. The connection is kept alive unless the client, an error or a drain says otherwise.
+ * SIGPIPE must be ignored by the process (core/net.h).
+ * Metrics, when given: osbd_http_connections, osbd_http_bad_requests_total; one server may carry
+ * them per registry.
  * Source: RFC 9110, RFC 9112. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef OSBD_CORE_HTTP_SERVER_H
@@ -27,8 +32,9 @@ struct http_server *http_server_create(struct loop *loop, const struct http_limi
 int http_server_listen(struct http_server *server, const char *address, const char *prefix,
 		       void *listener_data, char *bound, size_t bound_size,
 		       struct err *err) MUST_CHECK;
-/* Stops accepting, closes idle connections, lets requests end (their answers say
- * Connection: close); then drained runs once, from the loop. */
+/* Takes who has connected already, stops accepting, closes connections that stay idle for 200 ms,
+ * lets requests end (their answers say Connection: close); then drained runs once, from the loop,
+ * unless the server is destroyed before. */
 void http_server_drain(struct http_server *server, void (*drained)(void *data), void *data);
 /* Drops every connection. done runs once, from the loop, when all handles are closed and the
  * server is freed. Requests that a handler still holds count as gone; answering them is still

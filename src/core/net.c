@@ -234,10 +234,12 @@ void net_listener_accept(struct net_listener *listener, size_t max)
 			listener->resting = true;
 			uv_poll_stop(&listener->poll);
 			timer_start(&listener->rest, listener->loop, NET_REST_MS, on_rested);
-			if (listener->on_trouble)
+			if (listener->on_trouble && !listener->troubled)
 				listener->on_trouble(listener, ERR_FULL);
+			listener->troubled = true;
 			return;
 		}
+		listener->troubled = false;
 		conn = conn_create(listener, fd);
 		if (!conn)
 			continue;
@@ -412,7 +414,8 @@ int net_listen(struct net_listener *listener, const char *address, char *bound, 
 	socklen_t size = 0;
 	int rc;
 
-	listener->paused = listener->closing = listener->resting = false;
+	listener->paused = listener->closing = false;
+	listener->resting = listener->troubled = false;
 	listener->path[0] = '\0';
 	listener->rest = (struct timer){ 0 };
 	listener->dev = 0;

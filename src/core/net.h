@@ -33,14 +33,15 @@ struct net_listener {
 	/* peer: "127.0.0.1", "::1" or "unix"; borrowed for the call. The stream is the user's, who
 	 * ends it with stream_close(); its memory goes by itself after on_closed. */
 	void (*on_stream)(struct net_listener *listener, struct stream *stream, const char *peer);
-	/* ERR_FULL: the listener rests, as said above. May be NULL. */
+	/* ERR_FULL: the listener rests, as said above; once until it has accepted again. May be
+	 * NULL. */
 	void (*on_trouble)(struct net_listener *listener, int code);
 	void (*on_closed)(struct net_listener *listener);
 	/* private */
 	uv_poll_t poll;
 	struct timer rest;
 	int fd;
-	bool paused, closing, resting;
+	bool paused, closing, resting, troubled;
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* of a unix socket, else "" */
 	dev_t dev;
 	ino_t ino;
