@@ -10,6 +10,8 @@
 
 /* In a drain, how long an idle connection may still bring a request that was on its way. */
 #define DRAIN_GRACE_MS 200
+/* A sweep that comes this late means that the process stood still, not the clients. */
+#define STALLED_MS 100
 
 /* -- deadlines -------------------------------------------------------------------------- */
 
@@ -19,6 +21,11 @@ static void on_sweep(struct timer *timer)
 	uint64_t now = loop_now(server->loop), next = UINT64_MAX;
 	size_t i;
 
+	/* what came meanwhile is read first; only then are those late who sent nothing */
+	if (now > timer->due + STALLED_MS) {
+		timer_start(timer, server->loop, 1, on_sweep);
+		return;
+	}
 	for (i = 0; i < CONN_STATES; i++) {
 		struct list *first;
 
@@ -123,9 +130,15 @@ static void close_conns(struct http_server *server, enum conn_state state)
 		http_conn_close(container_of(first, struct http_conn, node));
 }
 
-static void on_grace(struct timer *timer)
+static void on_grace_over(struct timer *timer)
 {
 	close_conns(container_of(timer, struct http_server, grace), CONN_IDLE);
+}
+
+/* Timers come before reads in a turn: one more turn reads what is there. */
+static void on_grace(struct timer *timer)
+{
+	timer_start(timer, timer->loop, 1, on_grace_over);
 }
 
 void http_server_drain(struct http_server *server, void (*drained)(void *data), void *data)

@@ -47,6 +47,17 @@ static void wait_connections(struct rig *rig, size_t n)
 	assert_int_equal(rig->server->n_conns, n);
 }
 
+static void wait_gone(struct rig *rig)
+{
+	uint64_t then = loop_now(&rig->loop);
+
+	while (!rig->n_gone && ms_since(rig, then) < 5000) {
+		rig_turn(rig);
+		poll(NULL, 0, 1);
+	}
+	assert_int_equal(rig->n_gone, 1);
+}
+
 /* -- deadlines -------------------------------------------------------------------------- */
 
 static void test_slow_requests(void **state)
@@ -78,13 +89,13 @@ static void test_slow_requests(void **state)
 		client_open(&rig, &client);
 		client_send(&rig, &client, str_of(rows[i].first));
 		while (!client.got.n && !client.eof && !client.reset &&
-		       ms_since(&rig, then) < 3000) {
+		       ms_since(&rig, then) < 5000) {
 			if (rows[i].drip) /* a byte now and then does not buy time */
 				client_send(&rig, &client, str_of(rows[i].drip));
 			rig_wait(&rig, &client);
 			poll(NULL, 0, 5);
 		}
-		assert_in_range(ms_since(&rig, then), 110, 1000);
+		assert_in_range(ms_since(&rig, then), 110, 5000);
 		if (rows[i].status) {
 			assert_true(client_answer(&rig, &client, false));
 			assert_int_equal(client.status, rows[i].status);
@@ -99,7 +110,7 @@ static void test_slow_requests(void **state)
 
 static void test_idle_after_an_answer(void **state)
 {
-	struct http_limits limits = { .idle_ms = 150 };
+	struct http_limits limits = { .idle_ms = 400 };
 	struct client client;
 	struct rig rig;
 	uint64_t then;
@@ -109,27 +120,55 @@ static void test_idle_after_an_answer(void **state)
 	rig_init(&rig, &limits);
 	client_open(&rig, &client);
 	for (i = 0; i < 4; i++) { /* each request begins the time anew */
-		turns(&rig, 80);
+		turns(&rig, 150);
 		client_ask(&rig, &client, ASK("/"), 200);
 	}
 	then = loop_now(&rig.loop);
 	assert_true(client_ended(&rig, &client));
-	assert_in_range(ms_since(&rig, then), 120, 1000);
+	assert_in_range(ms_since(&rig, then), 350, 4000);
 	client_close(&client);
 	/* a handler may take as long as it likes */
 	client_open(&rig, &client);
 	client_send(&rig, &client, STR(ASK("/hold")));
 	wait_held(&rig, 1);
-	turns(&rig, 300);
+	turns(&rig, 600);
 	rig_release(&rig, "1");
 	assert_true(client_answer(&rig, &client, false));
 	client_close(&client);
 	rig_finish(&rig);
 }
 
+/* A process that stood still reads what came meanwhile before it calls anybody late. */
+static void test_stalled_process(void **state)
+{
+	struct http_limits limits = { .header_ms = 100, .idle_ms = 100 };
+	struct client half, idle, late;
+	struct rig rig;
+
+	(void)state;
+	rig_init(&rig, &limits);
+	client_open(&rig, &half);
+	client_open(&rig, &idle);
+	client_open(&rig, &late);
+	client_send(&rig, &half, STR("GET /half HTTP/1.1\r\n"));
+	rig_turn(&rig);
+	assert_int_equal(send(half.fd, HOST "\r\n", sizeof(HOST "\r\n") - 1, 0), 11);
+	assert_true(send(idle.fd, ASK("/idle"), sizeof(ASK("/idle")) - 1, 0) > 0);
+	poll(NULL, 0, 400);
+	assert_true(client_answer(&rig, &half, false));
+	assert_string_equal(half.body.p, "{\"GET /half\":\"\"}");
+	assert_true(client_answer(&rig, &idle, false));
+	assert_string_equal(idle.body.p, "{\"GET /idle\":\"\"}");
+	assert_true(client_ended(&rig, &late));
+	client_close(&half);
+	client_close(&idle);
+	client_close(&late);
+	rig_finish(&rig);
+}
+
 static void test_client_that_does_not_read(void **state)
 {
-	struct http_limits limits = { .write_ms = 150 };
+	struct http_limits limits = { .write_ms = 500 };
 	struct client client, other;
 	struct rig rig;
 	uint64_t then;
@@ -141,10 +180,10 @@ static void test_client_that_does_not_read(void **state)
 	assert_true(send(client.fd, ASK("/big"), sizeof(ASK("/big")) - 1, 0) > 0);
 	then = loop_now(&rig.loop);
 	client_ask(&rig, &other, ASK("/"), 200); /* others do not feel it */
-	assert_true(ms_since(&rig, then) < 100);
+	assert_true(ms_since(&rig, then) < 450);
 	wait_connections(&rig, 2);
 	wait_connections(&rig, 1);
-	assert_in_range(ms_since(&rig, then), 140, 1000);
+	assert_in_range(ms_since(&rig, then), 450, 4500);
 	client_close(&client);
 	client_close(&other);
 	rig_finish(&rig);
@@ -163,13 +202,13 @@ static void test_linger_ends(void **state)
 	client_ask(&rig, &client, "BREW / HTTP/1.1\r\n\r\n", 501);
 	then = loop_now(&rig.loop);
 	assert_true(client_ended(&rig, &client));
-	assert_true(ms_since(&rig, then) < 500); /* its half is shut at once */
+	assert_true(ms_since(&rig, then) < 1500); /* its half is shut at once */
 	assert_int_equal(rig.server->n_conns, 1);
 	while (rig.server->n_conns && ms_since(&rig, then) < 10000) {
 		send(client.fd, "more", 4, MSG_NOSIGNAL);
 		turns(&rig, 50);
 	}
-	assert_in_range(ms_since(&rig, then), HTTP_LINGER_MS - 100, HTTP_LINGER_MS + 1000);
+	assert_in_range(ms_since(&rig, then), HTTP_LINGER_MS - 100, HTTP_LINGER_MS + 4000);
 	client_close(&client);
 	client_open(&rig, &client); /* a flood ends it before */
 	client_send(&rig, &client, STR("BREW / HTTP/1.1\r\n\r\n"));
@@ -211,8 +250,9 @@ static void test_gone_while_waiting(void **state)
 			reset(&client);
 		else
 			client_close(&client);
-		turns(&rig, 30);
-		assert_int_equal(rig.n_gone, 1);
+		wait_gone(&rig);
+		turns(&rig, 10);
+		assert_int_equal(rig.n_gone, 1); /* once */
 		assert_true(rig.held[0]->gone);
 		rig_release(&rig, "nobody reads this");
 		wait_connections(&rig, 0);
@@ -232,8 +272,7 @@ static void test_half_closed_client_gets_its_answers(void **state)
 	client_send(&rig, &client, STR(ASK("/hold") ASK("/x")));
 	shutdown(client.fd, SHUT_WR);
 	wait_held(&rig, 1);
-	turns(&rig, 20);
-	assert_int_equal(rig.n_gone, 1);
+	wait_gone(&rig);
 	rig_release(&rig, "1");
 	assert_true(client_answer(&rig, &client, false));
 	assert_true(client_answer(&rig, &client, false));
@@ -374,7 +413,7 @@ static void test_no_descriptors_left(void **state)
 	timer_start(&alarm.timer, &rig.loop, 500, on_alarm);
 	assert_true(loop_run_until(&rig.loop, &alarm.rang));
 	cpu = cpu_ms() - cpu;
-	assert_true(cpu < 150);                     /* it rests, it does not spin */
+	assert_true(cpu < 250);                     /* it rests, it does not spin */
 	assert_in_range(rig.server->n_conns, 2, 3); /* libuv keeps a descriptor, some versions */
 	for (i = 0; i < N; i++) { /* as descriptors come back, who waited is served */
 		assert_true(client_answer(&rig, &clients[i], false));
@@ -642,6 +681,7 @@ static void test_narrow_stream(void **state)
 	struct list *first;
 	const char *a, *b, *c;
 	struct rig rig;
+	int i;
 
 	(void)state;
 	rig_init(&rig, NULL);
@@ -654,7 +694,10 @@ static void test_narrow_stream(void **state)
 	http_conn_start(container_of(first, struct http_listener, node), &server.stream, "memory");
 	stream_read_start(&client.stream);
 	assert_int_equal(stream_write(&client.stream, &text, 1), 0);
-	turns(&rig, 50);
+	for (i = 0; i < 5000 && (!answers.p || !strstr(answers.p, "Connection: close") ||
+				 !strstr(answers.p, "GET /c"));
+	     i++)
+		rig_turn(&rig);
 	assert_non_null(answers.p);
 	a = strstr(answers.p, "GET /a");
 	b = strstr(answers.p, "GET /b");
@@ -663,10 +706,10 @@ static void test_narrow_stream(void **state)
 	assert_int_equal(rig.handled, 3);
 	assert_int_equal(rig.server->n_conns, 1); /* lingers until the client is done, too */
 	stream_shutdown(&client.stream);
-	turns(&rig, 20);
-	assert_int_equal(rig.server->n_conns, 0);
+	wait_connections(&rig, 0);
 	stream_close(&client.stream);
-	turns(&rig, 10);
+	for (i = 0; i < 100 && answers.p; i++)
+		rig_turn(&rig);
 	assert_null(answers.p);
 	rig_finish(&rig);
 }
@@ -676,6 +719,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_slow_requests),
 		cmocka_unit_test(test_idle_after_an_answer),
+		cmocka_unit_test(test_stalled_process),
 		cmocka_unit_test(test_client_that_does_not_read),
 		cmocka_unit_test(test_linger_ends),
 		cmocka_unit_test(test_gone_while_waiting),

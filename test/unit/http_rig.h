@@ -45,7 +45,8 @@ struct rig {
 
 struct client {
 	int fd;
-	struct buf got;
+	struct buf got; /* emptied when all of it has been looked at */
+	size_t at;      /* bytes of got that were answers already seen */
 	bool eof, reset;
 	/* the last answer */
 	int status;
@@ -255,22 +256,27 @@ static bool client_answer(struct rig *rig, struct client *client, bool to_head)
 	uint64_t until = loop_now(&rig->loop) + 5000;
 
 	while (loop_now(&rig->loop) < until) {
-		const char *end = client->got.n ? strstr(client->got.p, "\r\n\r\n") : NULL;
+		const char *p = client->got.n ? client->got.p + client->at : "";
+		const char *end = strstr(p, "\r\n\r\n");
 		const char *length;
 		size_t n_head, n_body = 0;
 
 		if (end) {
-			n_head = (size_t)(end + 4 - client->got.p);
+			n_head = (size_t)(end + 4 - p);
 			buf_clear(&client->head);
-			buf_put(&client->head, client->got.p, n_head);
+			buf_put(&client->head, p, n_head);
 			length = strstr(client->head.p, "Content-Length: ");
 			if (length && !to_head)
 				n_body = (size_t)atoll(length + 16);
-			if (client->got.n >= n_head + n_body) {
-				client->status = atoi(client->got.p + 9);
+			if (client->got.n - client->at >= n_head + n_body) {
+				client->status = atoi(p + 9);
 				buf_clear(&client->body);
-				buf_put(&client->body, client->got.p + n_head, n_body);
-				buf_shift(&client->got, n_head + n_body);
+				buf_put(&client->body, p + n_head, n_body);
+				client->at += n_head + n_body;
+				if (client->at == client->got.n) {
+					buf_clear(&client->got);
+					client->at = 0;
+				}
 				return true;
 			}
 		}
