@@ -174,6 +174,7 @@ static const struct json *get_texts(struct reader *r, const struct json *object,
 	return texts;
 }
 
+/* Keys that begin with x- or _ are where people put anchors. */
 static void look_for_strangers(struct reader *r, const struct json *object,
 			       const char *const *known)
 {
@@ -183,7 +184,7 @@ static void look_for_strangers(struct reader *r, const struct json *object,
 	json_each_member(m, object) {
 		for (i = 0; known[i] && !str_is(m->key, known[i]); i++)
 			;
-		if (!known[i])
+		if (!known[i] && !str_starts(m->key, STR("x-")) && !str_starts(m->key, STR("_")))
 			conf_errors_warn(r->errors, m->value, r->path,
 					 "\"%.*s\" is not a key of the specification: ignored",
 					 STR_ARG(m->key));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmd/cmd.h"
 
+#include "backends/bundle.h"
 #include "backends/demo.h"
 #include "osb/users_verify.h"
 #include "store/memory.h"
@@ -12,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-const struct backend_type *const backend_types[] = { &backend_demo, NULL };
+const struct backend_type *const backend_types[] = { &backend_bundle, &backend_demo, NULL };
 
 void setup_print_errors(struct setup *setup)
 {
