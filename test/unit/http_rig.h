@@ -53,13 +53,13 @@ struct client {
 	struct buf head, body;
 };
 
-static void on_gone(struct http_request *req)
+static inline void on_gone(struct http_request *req)
 {
 	((struct rig *)req->data)->n_gone++;
 }
 
 /* GET /hold waits for the test, /big is large, /status/N answers N; the rest is an echo. */
-static void rig_handler(struct http_request *req, void *data)
+static inline void rig_handler(struct http_request *req, void *data)
 {
 	struct rig *rig = data;
 	uint64_t status = 200;
@@ -88,7 +88,7 @@ static void rig_handler(struct http_request *req, void *data)
 					 (int)(req->body.n < 64 ? req->body.n : 64), req->body.p)));
 }
 
-static void rig_release(struct rig *rig, const char *body)
+static inline void rig_release(struct rig *rig, const char *body)
 {
 	struct http_request *req = rig->held[0];
 
@@ -98,7 +98,7 @@ static void rig_release(struct rig *rig, const char *body)
 	http_respond(req, 200, str_of(body));
 }
 
-static void rig_listen(struct rig *rig, const char *address, const char *prefix)
+static inline void rig_listen(struct rig *rig, const char *address, const char *prefix)
 {
 	struct err err;
 
@@ -107,7 +107,7 @@ static void rig_listen(struct rig *rig, const char *address, const char *prefix)
 		fail_msg("%s", err.text);
 }
 
-static void rig_init(struct rig *rig, const struct http_limits *limits)
+static inline void rig_init(struct rig *rig, const struct http_limits *limits)
 {
 	memset(rig, 0, sizeof(*rig));
 	signal(SIGPIPE, SIG_IGN);
@@ -119,17 +119,17 @@ static void rig_init(struct rig *rig, const struct http_limits *limits)
 	rig_listen(rig, "127.0.0.1:0", "/");
 }
 
-static void set_true(void *data)
+static inline void set_true(void *data)
 {
 	*(bool *)data = true;
 }
 
-static void rig_turn(struct rig *rig)
+static inline void rig_turn(struct rig *rig)
 {
 	uv_run(&rig->loop.uv, UV_RUN_NOWAIT);
 }
 
-static void rig_finish(struct rig *rig)
+static inline void rig_finish(struct rig *rig)
 {
 	http_server_destroy(rig->server, set_true, &rig->destroyed);
 	assert_false(rig->destroyed); /* never from inside the caller */
@@ -140,7 +140,7 @@ static void rig_finish(struct rig *rig)
 	free(rig->big);
 }
 
-static double rig_metric(struct rig *rig, const char *name)
+static inline double rig_metric(struct rig *rig, const char *name)
 {
 	struct list *pos, *tmp;
 
@@ -154,9 +154,60 @@ static double rig_metric(struct rig *rig, const char *name)
 	return 0;
 }
 
+/* -- waiting --------------------------------------------------------------------------- */
+
+static inline uint64_t ms_since(struct rig *rig, uint64_t then)
+{
+	return loop_now(&rig->loop) - then;
+}
+
+static inline void turns(struct rig *rig, int ms)
+{
+	uint64_t then = loop_now(&rig->loop);
+
+	while (ms_since(rig, then) < (uint64_t)ms) {
+		rig_turn(rig);
+		poll(NULL, 0, 1);
+	}
+}
+
+static inline void wait_held(struct rig *rig, int n)
+{
+	uint64_t then = loop_now(&rig->loop);
+
+	while (rig->n_held < n && ms_since(rig, then) < 5000) {
+		rig_turn(rig);
+		poll(NULL, 0, 1);
+	}
+	assert_int_equal(rig->n_held, n);
+}
+
+static inline void wait_connections(struct rig *rig, size_t n)
+{
+	uint64_t then = loop_now(&rig->loop);
+
+	while ((size_t)rig_metric(rig, "osbd_http_connections") != n &&
+	       ms_since(rig, then) < 5000) {
+		rig_turn(rig);
+		poll(NULL, 0, 1);
+	}
+	assert_int_equal((size_t)rig_metric(rig, "osbd_http_connections"), n);
+}
+
+static inline void wait_gone(struct rig *rig)
+{
+	uint64_t then = loop_now(&rig->loop);
+
+	while (!rig->n_gone && ms_since(rig, then) < 5000) {
+		rig_turn(rig);
+		poll(NULL, 0, 1);
+	}
+	assert_int_equal(rig->n_gone, 1);
+}
+
 /* -- clients ---------------------------------------------------------------------------- */
 
-static int connect_to(const char *bound)
+static inline int connect_to(const char *bound)
 {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
 	struct sockaddr_in in = { .sin_family = AF_INET };
@@ -188,14 +239,14 @@ static int connect_to(const char *bound)
 	return fd;
 }
 
-static void client_open(struct rig *rig, struct client *client)
+static inline void client_open(struct rig *rig, struct client *client)
 {
 	memset(client, 0, sizeof(*client));
 	client->fd = connect_to(rig->bound);
 	assert_true(client->fd >= 0);
 }
 
-static void client_close(struct client *client)
+static inline void client_close(struct client *client)
 {
 	close(client->fd);
 	buf_finish(&client->got);
@@ -203,7 +254,7 @@ static void client_close(struct client *client)
 	buf_finish(&client->body);
 }
 
-static void client_look(struct client *client)
+static inline void client_look(struct client *client)
 {
 	while (!client->eof && !client->reset) {
 		ssize_t n = recv(client->fd, buf_room(&client->got, 65536), 65536, 0);
@@ -221,7 +272,7 @@ static void client_look(struct client *client)
 	}
 }
 
-static void rig_wait(struct rig *rig, struct client *client)
+static inline void rig_wait(struct rig *rig, struct client *client)
 {
 	struct pollfd fd = { client->fd, POLLIN, 0 };
 
@@ -234,7 +285,7 @@ static void rig_wait(struct rig *rig, struct client *client)
 }
 
 /* Sends all of it, the server taking its turns; ends early when the server has closed. */
-static void client_send(struct rig *rig, struct client *client, struct str text)
+static inline void client_send(struct rig *rig, struct client *client, struct str text)
 {
 	while (text.n) {
 		ssize_t n = send(client->fd, text.p, text.n, MSG_NOSIGNAL);
@@ -251,7 +302,7 @@ static void client_send(struct rig *rig, struct client *client, struct str text)
 }
 
 /* True when a whole answer came; it stands in status, head and body. */
-static bool client_answer(struct rig *rig, struct client *client, bool to_head)
+static inline bool client_answer(struct rig *rig, struct client *client, bool to_head)
 {
 	uint64_t until = loop_now(&rig->loop) + 5000;
 
@@ -288,7 +339,7 @@ static bool client_answer(struct rig *rig, struct client *client, bool to_head)
 }
 
 /* Sends a request and demands an answer of that status. */
-static void client_ask(struct rig *rig, struct client *client, const char *text, int status)
+static inline void client_ask(struct rig *rig, struct client *client, const char *text, int status)
 {
 	client_send(rig, client, str_of(text));
 	if (!client_answer(rig, client, strncmp(text, "HEAD ", 5) == 0))
@@ -298,7 +349,7 @@ static void client_ask(struct rig *rig, struct client *client, const char *text,
 }
 
 /* True when the server has closed, in order, without another byte. */
-static bool client_ended(struct rig *rig, struct client *client)
+static inline bool client_ended(struct rig *rig, struct client *client)
 {
 	uint64_t until = loop_now(&rig->loop) + 5000;
 
