@@ -5,8 +5,9 @@
  *
  * The way down, on SIGTERM or SIGINT: stop accepting; requests that were accepted get their
  * answers; running operations end the step they are in; what does not within limits.drain is
- * cancelled, and all that is unfinished is resumed at the next start. A second signal does not
- * wait. */
+ * cancelled, requests that wait for it are told so, connections that are in the middle of a request
+ * or do not read their answer are closed, and all that is unfinished is resumed at the next start.
+ * A second signal does not wait. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmd/cmd.h"
 
@@ -20,6 +21,7 @@
 #include <unistd.h>
 
 #define LOG_FLUSH_EVERY 100 /* ms, while lines wait for their descriptor */
+#define LAST_WORDS 500      /* ms, behind limits.drain: for answers that are on their way */
 
 struct daemon {
 	struct setup setup;
@@ -28,7 +30,7 @@ struct daemon {
 	struct http_server *server;
 	uv_signal_t term, intr;
 	struct timer hurry, flush;
-	bool draining, server_drained, broker_drained, broker_draining, server_gone;
+	bool draining, hurried, server_drained, broker_drained, broker_draining, server_gone;
 };
 
 /* -- the way down ------------------------------------------------------------------------- */
@@ -60,11 +62,21 @@ static void down_if_drained(struct daemon *d)
 	}
 }
 
+static void on_last_words(struct timer *timer)
+{
+	struct daemon *d = container_of(timer, struct daemon, hurry);
+
+	d->server_drained = true; /* as far as it gets: destroying it closes what is left */
+	down_if_drained(d);
+}
+
 static void broker_drained(void *data)
 {
 	struct daemon *d = data;
 
 	d->broker_drained = true;
+	if (d->hurried && !d->server_drained)
+		timer_start(&d->hurry, &d->setup.loop, LAST_WORDS, on_last_words);
 	down_if_drained(d);
 }
 
@@ -86,12 +98,24 @@ static void server_drained(void *data)
 	down_if_drained(d);
 }
 
+static void hurry(struct daemon *d)
+{
+	if (d->hurried)
+		return;
+	d->hurried = true;
+	timer_stop(&d->hurry);
+	broker_hurry(d->broker);
+	drain_broker(d, 0);
+	if (d->broker_drained)
+		broker_drained(d);
+}
+
 static void on_hurry(struct timer *timer)
 {
 	struct daemon *d = container_of(timer, struct daemon, hurry);
 
 	log_warn(&d->setup.log, "limits.drain is over; what still runs is resumed later");
-	drain_broker(d, 0);
+	hurry(d);
 }
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -100,8 +124,7 @@ static void on_signal(uv_signal_t *handle, int number)
 
 	if (d->draining) {
 		log_warn(&d->setup.log, "%s again: stopping at once", strsignal(number));
-		timer_stop(&d->hurry);
-		on_hurry(&d->hurry);
+		hurry(d);
 		return;
 	}
 	d->draining = true;
@@ -234,8 +257,8 @@ static int start(struct daemon *d)
 static void go_down_now(struct daemon *d)
 {
 	d->draining = true;
-	timer_start(&d->hurry, &d->setup.loop, 0, on_hurry);
 	http_server_drain(d->server, server_drained, d);
+	hurry(d);
 }
 
 static int serve(const char *config, int argc, char **argv)

@@ -45,7 +45,8 @@ struct journal {
 	struct list running;  /* struct journal_op.node */
 	struct list waits;    /* struct journal_wait.node */
 	uint32_t n_running;
-	bool started, draining, drained;
+	uint32_t n_begins; /* under way */
+	bool started, draining, drained, hurried;
 	void (*on_drained)(void *data);
 	void *drained_data;
 	struct timer drain_timer;
@@ -163,6 +164,10 @@ void journal_wait(struct journal *journal, struct journal_wait *wait)
 	wait->journal = journal;
 	wait->ended = false;
 	call_begin(&wait->call, cancel_wait);
+	if (journal->hurried) {
+		call_end_soon(journal->loop, &wait->call, ERR_CANCELED);
+		return;
+	}
 	if (op && op->answered && !wait->for_end) {
 		call_end_soon(journal->loop, &wait->call, 0);
 		return;
@@ -527,9 +532,13 @@ static void begun(struct call *call, int status)
 
 		run_row(journal, slots, &row);
 	}
+	journal->n_begins--;
+	if (owned && journal->draining)
+		park_all(journal, journal->hurried);
 	call_end(&begin->call, status);
 	if (!owned)
 		look_for_work(journal);
+	check_drained(journal);
 }
 
 void journal_begin(struct journal *journal, struct journal_begin *begin)
@@ -543,6 +552,7 @@ void journal_begin(struct journal *journal, struct journal_begin *begin)
 	begin->begin.call.done = begun;
 	begin->begin.call.data = begin;
 	call_begin(&begin->call, NULL);
+	journal->n_begins++;
 	if (slots && !journal->draining && !begin->begin.at_once &&
 	    (begin->beyond || (!slots->waiting && slots_free(journal, slots)))) {
 		take_slot(journal, slots);
@@ -716,7 +726,8 @@ static void run_drained(struct soon *soon)
 
 static void check_drained(struct journal *journal)
 {
-	if (!journal->draining || journal->drained || !list_empty(&journal->running))
+	if (!journal->draining || journal->drained || !list_empty(&journal->running) ||
+	    journal->n_begins > 0)
 		return;
 	if (journal->claim.call.call.active || journal->house.purge.call.active ||
 	    journal->house.reseal.call.active)
@@ -735,12 +746,39 @@ static void park_all(struct journal *journal, bool hurry)
 		op_park(&container_of(pos, struct journal_op, node)->op, hurry);
 }
 
+/* An op that waits for the store to come back tries now, for the last time. */
+static void retry_now(struct journal *journal)
+{
+	struct list *pos, *tmp;
+
+	list_each(pos, tmp, &journal->running) {
+		struct journal_op *job = container_of(pos, struct journal_op, node);
+
+		if (timer_running(&job->retry))
+			timer_start(&job->retry, journal->loop, 0, job->retry.fire);
+	}
+}
+
+void journal_hurry(struct journal *journal)
+{
+	struct list *pos, *tmp;
+
+	if (journal->hurried)
+		return;
+	journal->hurried = true;
+	if (journal->draining && journal->n_running > 0) {
+		log_info(&journal->log, "%u operations still run; cancelling them",
+			 journal->n_running);
+		park_all(journal, true);
+		retry_now(journal);
+	}
+	list_each(pos, tmp, &journal->waits)
+		stop_waiting(container_of(pos, struct journal_wait, node), ERR_CANCELED);
+}
+
 static void on_drain_timer(struct timer *timer)
 {
-	struct journal *journal = container_of(timer, struct journal, drain_timer);
-
-	log_info(&journal->log, "%u operations still run; cancelling them", journal->n_running);
-	park_all(journal, true);
+	journal_hurry(container_of(timer, struct journal, drain_timer));
 }
 
 void journal_drain(struct journal *journal, uint64_t ms, void (*drained)(void *data), void *data)
@@ -750,8 +788,13 @@ void journal_drain(struct journal *journal, uint64_t ms, void (*drained)(void *d
 	journal->drained_data = data;
 	timer_stop(&journal->claim.retry);
 	timer_stop(&journal->house.timer);
-	timer_start(&journal->drain_timer, journal->loop, ms, on_drain_timer);
-	park_all(journal, ms == 0);
+	park_all(journal, false);
+	if (ms == 0 || journal->hurried) {
+		journal->hurried = false;
+		journal_hurry(journal);
+	} else {
+		timer_start(&journal->drain_timer, journal->loop, ms, on_drain_timer);
+	}
 	check_drained(journal);
 }
 

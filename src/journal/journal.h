@@ -77,6 +77,9 @@ void journal_start(struct journal *journal);
 /* Ends all activity: claims nothing new, lets each running step end for at most ms, then cancels
  * it; every op goes back to the store without an end. drained runs once, from the loop. */
 void journal_drain(struct journal *journal, uint64_t ms, void (*drained)(void *data), void *data);
+/* No time is left for a drain that has begun or will begin: cancels what runs, and all waits end
+ * with ERR_CANCELED. */
+void journal_hurry(struct journal *journal);
 
 uint32_t journal_running(const struct journal *journal);
 struct store *journal_store(const struct journal *journal);
@@ -94,7 +97,8 @@ struct journal_begin {
 
 void journal_begin(struct journal *journal, struct journal_begin *begin);
 
-/* Waits until an op has answered or ended. status 0: so it is; ERR_TIMEDOUT: not within. An op
+/* Waits until an op has answered or ended. status 0: so it is; ERR_TIMEDOUT: not within;
+ * ERR_CANCELED: the op was given back, or there is no time left. An op
  * that this process does not run and that nobody tells of is waited for until then. */
 struct journal_wait {
 	struct call call;

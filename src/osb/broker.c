@@ -143,6 +143,11 @@ void broker_drain(struct broker *broker, uint64_t ms, void (*drained)(void *data
 	expiry_stop(broker->expiry, expiry_stopped, drain);
 }
 
+void broker_hurry(struct broker *broker)
+{
+	journal_hurry(broker->journal);
+}
+
 void broker_destroy(struct broker *broker)
 {
 	size_t i;

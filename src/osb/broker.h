@@ -26,6 +26,8 @@ void broker_handle(struct http_request *req, void *data);
 /* Ends all operations here, as journal_drain() does; no request is in flight any more when
  * drained runs, provided that the HTTP server has drained before. */
 void broker_drain(struct broker *broker, uint64_t ms, void (*drained)(void *data), void *data);
+/* As journal_hurry(). */
+void broker_hurry(struct broker *broker);
 void broker_destroy(struct broker *broker); /* drained before */
 
 #endif
