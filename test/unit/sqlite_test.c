@@ -416,6 +416,57 @@ static void test_disk_full(void **state)
 	assert_int_equal(stats.instances, 2);
 }
 
+/* -- named places (builds with failpoints) --------------------------------------------------- */
+
+#ifdef OSBD_FAILPOINTS
+/* The program itself, run anew: begins a provision, and is to die of it. */
+static int begin_and_die(const char *path)
+{
+	struct fixture f = { .file = true };
+	struct store_begin c;
+
+	if (loop_init(&f.loop) != 0)
+		return 1;
+	metrics_init(&f.metrics);
+	snprintf(f.path, sizeof(f.path), "%s", path);
+	fixture_open(&f);
+	c = verb(&f, STORE_PROVISION, "i1", NULL);
+	arm(&c.call, &f.ended);
+	store_begin(f.store, &c);
+	loop_run_until(&f.loop, &f.ended.done);
+	return 1;
+}
+
+static void die_at(struct fixture *f, const char *where)
+{
+	pid_t child;
+	int status;
+
+	fixture_close(f);
+	child = fork();
+	if (child == 0) {
+		setenv("OSBD_FAILPOINT", where, 1);
+		execl("/proc/self/exe", "sqlite_test", f->path, (char *)NULL);
+		_exit(1);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	fixture_open(f);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+/* Nothing, or everything, is there. */
+static void test_killed_at_commit(void **state)
+{
+	struct fixture *f = *state;
+
+	die_at(f, "store.commit=kill");
+	assert_int_equal(look(f, "i1", NULL).instance.seq, 0);
+	die_at(f, "store.committed=kill");
+	assert_int_equal(look(f, "i1", NULL).instance.state, STORE_CREATING);
+	assert_int_equal(look(f, "i1", NULL).op.state, STORE_OP_WAITING);
+}
+#endif
+
 /* -- the schema ----------------------------------------------------------------------------- */
 
 static const struct schema_step first_steps[] = {
@@ -508,7 +559,7 @@ static void test_migration(void **state)
 	unlink(log);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup_file, teardown)
 	const struct CMUnitTest tests[] = {
@@ -523,7 +574,17 @@ int main(void)
 		TEST(test_unreadable),
 		TEST(test_disk_full),
 		TEST(test_migration),
+#ifdef OSBD_FAILPOINTS
+		TEST(test_killed_at_commit),
+#endif
 	};
 
+#ifdef OSBD_FAILPOINTS
+	if (argc == 2)
+		return begin_and_die(argv[1]);
+#else
+	(void)argc;
+	(void)argv;
+#endif
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
