@@ -35,6 +35,18 @@ static double seconds(void)
 	return (double)uv_hrtime() / 1e9;
 }
 
+static long resident(void) /* kB */
+{
+	FILE *statm = fopen("/proc/self/statm", "re");
+	long size, pages = 0;
+
+	if (statm && fscanf(statm, "%ld %ld", &size, &pages) != 2)
+		pages = 0;
+	if (statm)
+		fclose(statm);
+	return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
 static void make_id(unsigned n, char out[37])
 {
 	uint64_t x = n * 0x9e3779b97f4a7c15u;
@@ -90,7 +102,7 @@ static void closed(void *p)
 	*(bool *)p = true;
 }
 
-static double run_store(const char *path, unsigned total)
+static double run_store(const char *path, unsigned total, long *grown)
 {
 	struct bench *b = mem_zalloc(sizeof(*b));
 	struct store_options options = { .loop = &b->loop, .path = path };
@@ -103,11 +115,13 @@ static double run_store(const char *path, unsigned total)
 		exit(1);
 	}
 	b->total = total;
+	*grown = -resident();
 	begin = seconds();
 	for (i = 0; i < BATCH; i++)
 		start(b, i);
 	loop_run(&b->loop);
 	took = seconds() - begin;
+	*grown += resident();
 	if (b->failed || b->ended != total) {
 		fprintf(stderr, "store_bench: %d failed, %u ended\n", b->failed, b->ended);
 		exit(1);
@@ -224,6 +238,7 @@ int main(int argc, char **argv)
 	unsigned total = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 20000;
 	char dir[256], store[300], raw[300], key[300];
 	double a, b;
+	long grown;
 
 	snprintf(dir, sizeof(dir), "%s/store-bench-XXXXXX", argc > 2 ? argv[2] : "/tmp");
 	if (total == 0 || !mkdtemp(dir)) {
@@ -233,10 +248,11 @@ int main(int argc, char **argv)
 	snprintf(store, sizeof(store), "%s/osbd.db", dir);
 	snprintf(raw, sizeof(raw), "%s/raw.db", dir);
 	snprintf(key, sizeof(key), "%s/seal.key", dir);
-	a = run_store(store, total);
+	a = run_store(store, total, &grown);
 	b = run_raw(store, raw, total);
-	printf("store: %.0f provisions/s, %.2f us each; SQL alone: %.0f/s, %.2f us; ratio %.2f\n",
-	       total / a, a / total * 1e6, total / b, b / total * 1e6, b / a);
+	printf("store: %.0f provisions/s, %.2f us each; SQL alone: %.0f/s, %.2f us; ratio %.2f; "
+	       "grown by %ld kB\n",
+	       total / a, a / total * 1e6, total / b, b / total * 1e6, b / a, grown);
 	unlink(store);
 	unlink(raw);
 	unlink(key);
