@@ -155,6 +155,17 @@ static void keep_to_yourself(void)
 	prctl(PR_SET_DUMPABLE, 0);
 }
 
+/* As many connections and children as the system lets us have. */
+static void raise_files(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+}
+
 struct plans_wait {
 	struct store_plan_use use;
 	bool done;
@@ -270,6 +281,7 @@ static int serve(const char *config, int argc, char **argv)
 	(void)argv;
 	memset(&d, 0, sizeof(d));
 	keep_to_yourself();
+	raise_files();
 	rc = setup_config(&d.setup, config);
 	if (rc == 0)
 		rc = setup_catalog(&d.setup);

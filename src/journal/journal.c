@@ -329,8 +329,8 @@ static void end_stored(struct call *call, int status)
 		log_error(&job->op.log, "the object's row cannot be opened by any key; the end "
 					"could not be written");
 	} else {
-		log_info(&job->op.log, "%s: %.*s", failed ? "failed" : "succeeded",
-			 STR_ARG(job->end.end.description));
+		log_info(&job->op.log, "%s %s%s%.*s", job->op.name, failed ? "failed" : "succeeded",
+			 job->end.end.description.n ? ": " : "", STR_ARG(job->end.end.description));
 		metric_inc(&journal->ended[job->row.verb][failed], 1);
 	}
 	failpoint("%s.ended", job->op.name);
