@@ -85,10 +85,11 @@ struct store_instance {
 	struct str service_id, plan_id, organization, space;
 	enum store_state state;
 	bool usable;
-	int64_t rev;              /* grows with every change of the row */
+	int64_t rev;              /* grows with every change of the row, its two counts apart */
 	int64_t op;               /* seq of the latest op of the instance itself */
 	uint32_t n_bindings;      /* bindings that exist for the backend */
-	uint32_t n_binding_ops;   /* of these and others, with an op running or waiting */
+	uint32_t n_binding_ops;   /* ops of its bindings that run or wait; a FOLLOWING delete counts
+				 * only when its create has ended and it waits itself */
 	struct str maintenance;   /* version in force, empty: none */
 	struct str dashboard_url; /* empty: none */
 	struct str metadata;      /* JSON object of the response's metadata, empty: none */
@@ -171,7 +172,9 @@ enum store_begun {
 	BEGUN_FULL,         /* no slot, and max_waiting ops wait already: nothing was written */
 };
 
-/* Begins an operation, or finds out why not. */
+/* Begins an operation, or finds out why not. What is sealed is opened for STARTED (the object's
+ * own data, and the instance's for a binding's verb) and for SAME_DONE, and is empty otherwise;
+ * op.memo and op.request are those of a new op. */
 struct store_begin {
 	struct call call;
 	struct arena *arena;
@@ -204,7 +207,8 @@ struct store_begin {
 	struct store_op halted; /* BEGUN_HALTING: the create, with its owner */
 };
 
-/* Takes the oldest waiting ops of the services that have a free slot. */
+/* Takes the oldest waiting ops of the services that have a free slot. One that cannot be opened is
+ * reported each time, takes no slot and stays WAITING; those behind it are taken. */
 struct store_claim_want {
 	struct str service;
 	uint32_t slots;
@@ -253,7 +257,8 @@ struct store_op_end {
 	struct store_op follower; /* seq 0: none; ENDED, or WAITING and to be claimed */
 };
 
-/* Gives a running op back without an end (drain): it waits for a slot again. */
+/* Gives a running op back without an end (drain): it waits for a slot again, and the claim that
+ * is given back is not counted. */
 struct store_release {
 	struct call call;
 	int64_t op, fence;
@@ -273,10 +278,11 @@ struct store_get {
 	uint32_t waiting_before; /* op WAITING: how many stand before it */
 };
 
-/* Rows for a person or a timer to look at, oldest first: instances, then bindings, then ops. */
+/* Rows for a person or a timer to look at, oldest first: instances, then bindings, then ops.
+ * Nothing sealed is opened. */
 enum store_list_kind {
-	STORE_LIST_EXPIRED,    /* bindings READY whose time is up */
-	STORE_LIST_ORPHANS,    /* DIRTY objects, and READY ones whose deletion failed */
+	STORE_LIST_EXPIRED, /* bindings READY whose time is up */
+	STORE_LIST_ORPHANS, /* DIRTY objects, and READY ones whose last verb was a delete that failed */
 	STORE_LIST_BINDINGS,   /* of one instance, that exist for the backend */
 	STORE_LIST_UNREADABLE, /* rows that no key opens */
 };
@@ -302,7 +308,8 @@ struct store_list {
 	uint64_t next; /* EXPIRED: when the next binding's time is up; 0: none */
 };
 
-/* Retention: forgets what is long over, at most max rows. */
+/* Retention: forgets what is long over, at most max rows; an object and its latest op count as
+ * one. */
 struct store_purge {
 	struct call call;
 	uint64_t keep_ended, keep_gone; /* ms */
