@@ -15,7 +15,8 @@ if kind == "meson":
     for line in open(path, encoding="utf-8"):
         program = json.loads(line)
         output = program.get("stdout", "")
-        bad = re.findall(r"^not ok \d+ ?-? ?(.*)$", output, re.M)
+        bad = re.findall(r"^not ok \d+ ?-? ?(.*(?:\n#.*)*)", output, re.M)
+        bad = [text.replace("\n#", ":") for text in bad]
         good = [name for name in re.findall(r"^ok \d+(.*)$", output, re.M) if "# SKIP" not in name]
         if program["result"] == "OK":
             passed += len(good) or 1
