@@ -39,10 +39,9 @@ struct fixture {
 
 static inline void fixture_open(struct fixture *f)
 {
-	struct store_options options = { .loop = &f->loop,
-					 .metrics = &f->metrics,
-					 .keys = f->keys,
-					 .path = f->path };
+	struct store_options options = {
+		.loop = &f->loop, .metrics = &f->metrics, .keys = f->keys, .path = f->path
+	};
 	struct err err;
 	int rc = f->file ? store_sqlite_open(&options, &f->store, &err)
 			 : store_memory_open(&options, &f->store, &err);
