@@ -100,7 +100,7 @@ static void begin_bind(struct exchange *ex, const struct rotation *rotation)
 		answer_err(ex, 400, "BadRequest", &err);
 		return;
 	}
-	if (exchange_parameters(ex, ex->plan->bind, !rotation->id.n) < 0 ||
+	if (exchange_parameters(ex, ex->plan->bind, rotation->parameters) < 0 ||
 	    read_resource(ex, &resource) < 0 || operate_mode(ex, &pure) < 0)
 		return;
 	/* two requests are the same by what they say, not by what they inherit */

@@ -159,28 +159,30 @@ int exchange_plan(struct exchange *ex)
 	return 0;
 }
 
-/* The parameters with the defaults of the schema's properties put in where they are absent. */
-static const struct json *with_defaults(struct arena *arena, const struct json *schemas,
-					const char *object, const char *action,
-					const struct json *parameters)
+/* The parameters with what counts as given where they are absent. */
+static const struct json *complete(struct exchange *ex, const struct json *in_force)
 {
+	bool binding = ex->verb == STORE_BIND;
 	const struct json *schema, *value;
 	const struct json_member *property;
-	struct json *filled = json_copy(arena, parameters);
+	struct json *whole = json_copy(ex->arena, ex->parameters);
 
-	schema = json_get(json_get(json_get(schemas, object), action), "parameters");
-	json_each_member(property, json_get(schema, "properties")) {
-		value = json_get(property->value, "default");
-		if (value && !json_get_str(filled, property->key))
-			json_add(arena, filled, property->key, json_copy(arena, value));
+	schema = json_get(ex->plan->schemas, binding ? "service_binding" : "service_instance");
+	schema = json_get(schema, ex->verb == STORE_UPDATE ? "update" : "create");
+	json_each_member(property, json_get(json_get(schema, "parameters"), "properties")) {
+		value = json_get_str(in_force, property->key);
+		if (!value)
+			value = json_get(property->value, "default");
+		if (value && !json_get_str(whole, property->key))
+			json_add(ex->arena, whole, property->key, json_copy(ex->arena, value));
 	}
-	return filled;
+	return whole;
 }
 
-int exchange_parameters(struct exchange *ex, const struct schema *schema, bool whole)
+int exchange_parameters(struct exchange *ex, const struct schema *schema,
+			const struct json *in_force)
 {
 	struct backend *backend = ex->offering->backend;
-	const struct json *value;
 	struct err err;
 	int rc;
 
@@ -188,13 +190,7 @@ int exchange_parameters(struct exchange *ex, const struct schema *schema, bool w
 	if (json_want_object(ex->body, "", "parameters", JSON_NULL_ABSENT, &ex->parameters, &err) <
 	    0)
 		return bad_request(ex, &err);
-	value = ex->parameters;
-	if (schema && whole)
-		value = with_defaults(ex->arena, ex->plan->schemas,
-				      ex->verb == STORE_BIND ? "service_binding"
-							     : "service_instance",
-				      "create", value);
-	rc = schema ? schema_validate(schema, value, "parameters", &err) : 0;
+	rc = schema ? schema_validate(schema, complete(ex, in_force), "parameters", &err) : 0;
 	if (rc == 0 && backend->type->check)
 		rc = backend->type->check(backend, ex->verb, ex->plan,
 					  ex->plan_before ? ex->plan_before : ex->plan,

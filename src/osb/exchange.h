@@ -92,9 +92,11 @@ void answer_retry_after(struct exchange *ex, uint64_t seconds); /* a header for 
 
 /* service_id and plan_id of the body, in the catalog. */
 int exchange_plan(struct exchange *ex) MUST_CHECK;
-/* parameters of the body, by the plan's schema and the backend's last look. `whole` parameters are
- * those that must be complete (defaults of the schema count as given). */
-int exchange_parameters(struct exchange *ex, const struct schema *schema, bool whole) MUST_CHECK;
+/* parameters of the body, by the plan's schema and the backend's last look. What is absent there
+ * and has a value in_force (may be NULL), or else a default in the schema, counts as given: who
+ * changes one parameter need not repeat what is required. */
+int exchange_parameters(struct exchange *ex, const struct schema *schema,
+			const struct json *in_force) MUST_CHECK;
 /* maintenance_info.version of the body against the plan's; *version is {NULL, 0} when absent. */
 int exchange_maintenance(struct exchange *ex, struct str *version) MUST_CHECK;
 /* service_id and plan_id of the query must be there (DELETE). */

@@ -47,7 +47,7 @@ void instance_put(struct exchange *ex)
 
 	ex->verb = STORE_PROVISION;
 	if (exchange_plan(ex) < 0 || read_place(ex, b, &context) < 0 ||
-	    exchange_parameters(ex, ex->plan->create, true) < 0 ||
+	    exchange_parameters(ex, ex->plan->create, NULL) < 0 ||
 	    exchange_maintenance(ex, &version) < 0 || operate_mode(ex, &pure) < 0)
 		return;
 	data = json_object(ex->arena);

@@ -94,8 +94,9 @@ static void patch_instance(struct exchange *ex)
 		answer_error(ex, 404, "NotFound", "there is no such service instance");
 		return;
 	}
-	if (read_plan(ex, instance) < 0 || exchange_parameters(ex, ex->plan->update, false) < 0 ||
-	    exchange_maintenance(ex, &version) < 0 || exchange_data(ex, instance->data, &data) < 0)
+	if (read_plan(ex, instance) < 0 || exchange_data(ex, instance->data, &data) < 0 ||
+	    exchange_parameters(ex, ex->plan->update, json_get(data, "parameters")) < 0 ||
+	    exchange_maintenance(ex, &version) < 0)
 		return;
 	if (json_want_object(ex->body, "", "context", JSON_NULL_ABSENT, &context, &err) < 0 ||
 	    json_want_object(ex->body, "", "previous_values", JSON_NULL_ABSENT, &previous, &err) <
