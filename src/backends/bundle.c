@@ -190,6 +190,7 @@ static struct str variables(struct osb_op *op)
 	const struct bundle_config *config = config_of(op);
 	struct bundle_vars vars = {
 		.verb = running(op),
+		.plan = bundle_plan_of(op->plan),
 		.cluster = config->cluster,
 		.namespace = config->namespace,
 		.provision_credentials = provision_credentials(op),

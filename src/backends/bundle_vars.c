@@ -30,12 +30,20 @@ static void set_place(struct arena *arena, struct json *out, const struct osb_op
 			 json_printf(arena, "cf-%.*s", STR_ARG(op->space)));
 }
 
-static void set_parameters(struct arena *arena, struct json *out, const struct json *parameters)
+static void set_parameters(struct arena *arena, struct json *out, const struct json *given,
+			   const struct bundle_params *params)
 {
 	const struct json_member *m;
+	size_t i;
 
-	json_each_member(m, parameters)
+	json_each_member(m, given)
 		json_add(arena, out, m->key, json_copy(arena, m->value));
+	for (i = 0; i < params->n; i++) {
+		const struct bundle_param *p = &params->p[i];
+
+		if (p->fallback && !bundle_depends(params, p) && !json_get_str(out, p->name))
+			json_add(arena, out, p->name, json_copy(arena, p->fallback));
+	}
 }
 
 static void set_instance(struct arena *arena, struct json *out, const struct osb_op *op,
@@ -52,7 +60,7 @@ static struct json *provision_params(struct arena *arena, const struct osb_op *o
 {
 	struct json *out = json_object(arena);
 
-	set_parameters(arena, out, op->instance_parameters);
+	set_parameters(arena, out, op->instance_parameters, &vars->plan->parameters);
 	set_instance(arena, out, op, vars->instance_user);
 	set_place(arena, out, op, vars);
 	return out;
@@ -66,9 +74,9 @@ struct json *bundle_vars_json(const struct osb_op *op, const struct bundle_vars 
 	struct json *credentials = json_copy(arena, vars->provision_credentials);
 
 	if (vars->verb == STORE_BIND)
-		set_parameters(arena, out, op->parameters);
+		set_parameters(arena, out, op->parameters, &vars->plan->bind_parameters);
 	else if (vars->verb != STORE_UNBIND)
-		set_parameters(arena, out, op->instance_parameters);
+		set_parameters(arena, out, op->instance_parameters, &vars->plan->parameters);
 	set_instance(arena, out, op, bundle_vars_user(op));
 	if (binding)
 		json_set_str(arena, out, "_apb_service_binding_id", op->binding_id);

@@ -11,17 +11,21 @@
  *                latest action, without credentials), _apb_provision_creds and _apb_bind_creds
  *                if there are any
  *
- * A parameter that has the name of one of these loses. Source: the service bundle specification,
+ * Parameters that are absent and have a default get it, unless they depend on others: forms show
+ * defaults and send them, other clients leave them out. A parameter that has the name of one of
+ * the keys above loses. Source: the service bundle specification,
  * "Input"; the keys are those of the Automation Broker. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef OSBD_BACKENDS_BUNDLE_VARS_H
 #define OSBD_BACKENDS_BUNDLE_VARS_H
 
+#include "backends/bundle_spec.h"
 #include "osb/backend.h"
 
 struct bundle_vars {
-	enum store_verb verb;          /* whose action it is: on the way back the opposite */
-	struct str cluster, namespace; /* namespace: the configured one, may be empty */
+	enum store_verb verb;           /* whose action it is: on the way back the opposite */
+	const struct bundle_plan *plan; /* where defaults are */
+	struct str cluster, namespace;  /* namespace: the configured one, may be empty */
 	const struct json *provision_credentials; /* NULL: none */
 	const struct json *bind_credentials;      /* NULL: none */
 	struct str instance_user;                 /* who asked for the instance's latest action */

@@ -102,17 +102,22 @@ static int open_in(struct stage *s, const char *more)
 	return stage_open(s, &backend_bundle, config, false);
 }
 
-static void start(struct stage *s, const char *more)
+static void open_world(struct stage *s, const char *more)
 {
 	struct err err;
 
-	make_world();
 	if (open_in(s, more) < 0)
 		fail_msg("%s", conf_errors_line(&s->errors, 0));
 	if (child_host_init(&s->children, &s->loop, getenv("OSBD_CHILD"), &err) < 0)
 		fail_msg("%s", err.text);
 	s->env.run_dir = arena_strdup(&s->arena, in_world("runs"));
 	s->plan = &s->offering.plans[0];
+}
+
+static void start(struct stage *s, const char *more)
+{
+	make_world();
+	open_world(s, more);
 }
 
 static void finish(struct stage *s)
@@ -197,6 +202,35 @@ static void test_documents(void **state)
 	assert_string_equal(get("ended"), "provision\nbind\nupdate\nunbind\ndeprovision\n");
 	assert_false(there("instance") || there("binding"));
 	assert_int_equal(n_runs(), 0);
+	finish(&s);
+}
+
+/* What a form would have sent is there for who has none. */
+static void test_defaults(void **state)
+{
+	struct stage s;
+
+	(void)state;
+	make_world();
+	put("apb.yml", "version: 1.0\nname: t\nbindable: yes\nplans:\n- name: p\n"
+		       "  parameters:\n"
+		       "  - {name: a, type: string, default: x, required: yes}\n"
+		       "  - {name: b, type: int, default: 5}\n"
+		       "  - {name: c, type: int}\n"
+		       "  - {name: d, type: int, default: 1, dependencies: [{key: c, value: 1}]}\n"
+		       "  - {name: e, type: bool, default: no}\n"
+		       "  bind_parameters: [{name: role, type: string, default: reader}]\n");
+	open_world(&s, "");
+	s.parameters = "{\"e\":true,\"b\":7}";
+	run_well(&s, STORE_PROVISION);
+	assert_non_null(
+		strstr(get("provision.json"), "{\"e\":true,\"b\":7,\"a\":\"x\",\"_apb_plan_id\""));
+	s.parameters = NULL;
+	run_well(&s, STORE_BIND);
+	assert_non_null(strstr(get("bind.json"), "{\"role\":\"reader\",\"_apb_plan_id\""));
+	run_well(&s, STORE_UNBIND);
+	assert_non_null(strstr(get("unbind.json"), "\"provision_params\":{\"e\":true,\"b\":7,"
+						   "\"a\":\"x\",\"_apb_plan_id\":\"p\""));
 	finish(&s);
 }
 
@@ -655,6 +689,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_documents),
+		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_environment),
 		cmocka_unit_test(test_ids_in_arguments),
 		cmocka_unit_test(test_exit_codes),
