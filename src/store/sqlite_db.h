@@ -97,7 +97,10 @@ struct sqlite_db {
 	struct sqlite_counts counts, at_tx;
 	struct store_reseal *reseal; /* goes on in reseal_soon */
 	struct soon reseal_soon;
-	struct metrics *metrics;
+	struct { /* rows that could not be opened, by seq: one line a minute for each */
+		int64_t seq;
+		uint64_t at;
+	} complaints[16];
 	struct metric commits, commit_failures, commit_seconds;
 	void (*finish)(struct sqlite_db *s); /* closing, when set: runs after the last turn */
 	void (*closed)(void *data);

@@ -272,6 +272,21 @@ int row_op_get(struct sqlite_db *s, struct arena *arena, int64_t seq, struct row
 
 /* -- what is sealed --------------------------------------------------------------------- */
 
+/* The same row is met again and again while it waits. */
+static void complain(struct sqlite_db *s, const char *table, const char *column, int64_t seq,
+		     struct str sealed)
+{
+	size_t i = (size_t)seq % ARRAY_LEN(s->complaints);
+	uint64_t now = loop_now(s->store.loop);
+
+	if (s->complaints[i].seq == seq && now - s->complaints[i].at < MINUTES(1))
+		return;
+	s->complaints[i].seq = seq;
+	s->complaints[i].at = now;
+	log_error(&s->store.log, "%s %lld: %s cannot be opened (sealed with key \"%.*s\")", table,
+		  (long long)seq, column, STR_ARG(seal_key_id(sealed)));
+}
+
 static int open_value(struct sqlite_db *s, struct arena *arena, const char *table,
 		      const char *column, int64_t seq, struct str sealed, struct str *plain)
 {
@@ -282,8 +297,7 @@ static int open_value(struct sqlite_db *s, struct arena *arena, const char *tabl
 		return 0;
 	rc = seal_open(s->keys, &place, sealed, arena, plain);
 	if (rc != 0)
-		log_error(&s->store.log, "%s %lld: %s cannot be opened (sealed with key \"%.*s\")",
-			  table, (long long)seq, column, STR_ARG(seal_key_id(sealed)));
+		complain(s, table, column, seq, sealed);
 	return rc;
 }
 
