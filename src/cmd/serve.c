@@ -12,6 +12,7 @@
 #include "cmd/cmd.h"
 
 #include "osb/broker.h"
+#include "web/admin.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -28,6 +29,7 @@ struct daemon {
 	struct users *users;
 	struct broker *broker;
 	struct http_server *server;
+	struct admin *admin;
 	uv_signal_t term, intr;
 	struct timer hurry, flush;
 	bool draining, hurried, server_drained, broker_drained, broker_draining, server_gone;
@@ -40,7 +42,7 @@ static void signal_closed(uv_handle_t *handle)
 	(void)handle;
 }
 
-static void server_gone(void *data)
+static void admin_gone(void *data)
 {
 	struct daemon *d = data;
 
@@ -50,6 +52,13 @@ static void server_gone(void *data)
 	uv_close((uv_handle_t *)&d->term, signal_closed);
 	uv_close((uv_handle_t *)&d->intr, signal_closed);
 	loop_stop(&d->setup.loop);
+}
+
+static void server_gone(void *data)
+{
+	struct daemon *d = data;
+
+	admin_destroy(d->admin, admin_gone, d);
 }
 
 static void down_if_drained(struct daemon *d)
@@ -128,6 +137,7 @@ static void on_signal(uv_signal_t *handle, int number)
 		return;
 	}
 	d->draining = true;
+	admin_draining(d->admin);
 	log_info(&d->setup.log, "%s: draining, for at most %" PRIu64 " s", strsignal(number),
 		 d->setup.config->limits.drain / 1000);
 	timer_start(&d->hurry, &d->setup.loop, d->setup.config->limits.drain, on_hurry);
@@ -227,6 +237,10 @@ static int listen_all(struct daemon *d)
 		}
 		log_info(&d->setup.log, "listening on %s, path %s", bound, l->prefix.p);
 	}
+	if (admin_listen(d->admin, &err) < 0) {
+		fprintf(stderr, "osbd: %s\n", err.text);
+		return EXIT_FAILED;
+	}
 	return 0;
 }
 
@@ -255,6 +269,9 @@ static int start(struct daemon *d)
 	d->broker = broker_create(&options);
 	d->server =
 		http_server_create(&s->loop, &http, &s->log, &s->metrics, broker_handle, d->broker);
+	d->admin = admin_create(&(struct admin_options){ &s->loop, &s->log, &s->metrics, s->config,
+							 s->catalog, s->store, d->users,
+							 &s->children });
 	uv_signal_init(&s->loop.uv, &d->term);
 	uv_signal_init(&s->loop.uv, &d->intr);
 	d->term.data = d->intr.data = d;

@@ -38,6 +38,12 @@ struct config_listen {
 	bool local;         /* loopback or unix: only this machine gets there */
 };
 
+/* Where health, metrics and administration are; absent ones are not listened on. */
+struct config_admin {
+	struct config_listen listen; /* its address may be absent */
+	struct str socket;           /* absolute path of a unix socket */
+};
+
 /* A platform: who speaks to us, behind an URL prefix of its own; it sees its own instances. */
 struct config_platform {
 	struct str name;
@@ -177,6 +183,7 @@ struct config {
 	struct str dir;          /* absolute directory that relative paths start from */
 	struct config_listen *listen;
 	size_t n_listen; /* at least 1 */
+	struct config_admin admin;
 	struct config_platform *platforms;
 	size_t n_platforms; /* at least 1; absent: "default" at "/" */
 	struct config_user *users;

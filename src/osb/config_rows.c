@@ -115,6 +115,28 @@ static void check_plain_name(struct conf *conf, const struct json *node, void *f
 		conf_error(conf, node, "must have 1 to %d letters, digits or - . _ ~", NAME_LEN);
 }
 
+static void check_admin_address(struct conf *conf, const struct json *node, void *field)
+{
+	struct str *address = field;
+	struct config_admin *admin = container_of(address, struct config_admin, listen.address);
+
+	if (address->n && !is_tcp_address(*address, &admin->listen.local))
+		conf_error(conf, node,
+			   "must be a numeric address and a port, such as 127.0.0.1:9080");
+}
+
+static const struct conf_key admin_rows[] = {
+	{ "address", CONF_STRING, CONF_HIDDEN, CONF_AT(struct config_admin, listen.address),
+	  .check = check_admin_address,
+	  .doc = "A numeric address and port. On an address that others reach, metrics and orphans "
+		 "want a user of the role operator or monitor.",
+	  .example = "127.0.0.1:9080" },
+	{ "socket", CONF_PATH, CONF_HIDDEN, CONF_AT(struct config_admin, socket),
+	  .doc = "A unix socket, for administration on this machine.",
+	  .example = "/run/osbd/admin.sock" },
+	{ 0 },
+};
+
 static const struct conf_key platform_rows[] = {
 	{ "name", CONF_STRING, CONF_REQUIRED, CONF_AT(struct config_platform, name),
 	  .check = check_plain_name,
@@ -653,6 +675,10 @@ const struct conf_key config_file_rows[] = {
 	  .doc = "Where requests are taken, without TLS: from this machine, or behind a server "
 		 "that "
 		 "speaks it." },
+	{ "admin", CONF_OBJECT, 0, CONF_AT(struct config_file, config.admin), .rows = admin_rows,
+	  .size = sizeof(struct config_admin),
+	  .doc = "Where /healthz (alive), /readyz (ready for requests), /metrics (Prometheus text) "
+		 "and /orphans are served. Nowhere unless it is said." },
 	{ "platforms", CONF_LIST, 0,
 	  CONF_LIST_AT(struct config_file, config.platforms, config.n_platforms),
 	  .rows = platform_rows, .fallback = "[{name: default}]", .min = 1, .max = 64,
