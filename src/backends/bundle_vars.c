@@ -18,13 +18,13 @@ struct str bundle_vars_user(const struct osb_op *op)
 static void set_place(struct arena *arena, struct json *out, const struct osb_op *op,
 		      const struct bundle_vars *vars)
 {
-	struct str namespace = json_str(json_get(op->context, "namespace"));
+	struct str place = json_str(json_get(op->context, "namespace"));
 
 	json_set_str(arena, out, "cluster", vars->cluster);
-	if (!namespace.n)
-	namespace = vars->namespace;
-	if (namespace.n)
-		json_set_str(arena, out, "namespace", namespace);
+	if (!place.n)
+		place = vars->namespace;
+	if (place.n)
+		json_set_str(arena, out, "namespace", place);
 	else
 		json_set(arena, out, "namespace",
 			 json_printf(arena, "cf-%.*s", STR_ARG(op->space)));
