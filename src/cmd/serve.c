@@ -11,6 +11,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmd/cmd.h"
 
+#include "core/notify.h"
 #include "osb/broker.h"
 #include "web/admin.h"
 
@@ -31,7 +32,7 @@ struct daemon {
 	struct http_server *server;
 	struct admin *admin;
 	uv_signal_t term, intr;
-	struct timer hurry, flush;
+	struct timer hurry, flush, watchdog;
 	bool draining, hurried, server_drained, broker_drained, broker_draining, server_gone;
 };
 
@@ -48,6 +49,7 @@ static void admin_gone(void *data)
 
 	d->server_gone = true;
 	timer_stop(&d->flush);
+	timer_stop(&d->watchdog);
 	timer_stop(&d->hurry);
 	uv_close((uv_handle_t *)&d->term, signal_closed);
 	uv_close((uv_handle_t *)&d->intr, signal_closed);
@@ -138,6 +140,7 @@ static void on_signal(uv_signal_t *handle, int number)
 	}
 	d->draining = true;
 	admin_draining(d->admin);
+	notify_send("STOPPING=1");
 	log_info(&d->setup.log, "%s: draining, for at most %" PRIu64 " s", strsignal(number),
 		 d->setup.config->limits.drain / 1000);
 	timer_start(&d->hurry, &d->setup.loop, d->setup.config->limits.drain, on_hurry);
@@ -310,6 +313,9 @@ static int serve(const char *config, int argc, char **argv)
 		rc = start(&d);
 		if (rc != 0)
 			go_down_now(&d);
+		else
+			notify_send("READY=1\nSTATUS=serving");
+		notify_watchdog_start(&d.watchdog, &d.setup.loop);
 		loop_run_until(&d.setup.loop, &d.server_gone);
 		broker_destroy(d.broker);
 		users_destroy(d.users);
