@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "core/loop.h"
 #include "core/notify.h"
 
 #include <setjmp.h>
