@@ -291,7 +291,7 @@ static int demo_open(const struct backend_env *env, struct offering *offering, s
 		offering->name = STR("demo");
 	if (!offering->description.n)
 		offering->description = STR("Makes nothing: for trying the API.");
-	if (!offering->n_plans) {
+	if (!offering->n_plans && !config->has_plans) {
 		offering->plans = arena_new(arena, struct plan);
 		offering->n_plans = 1;
 		offering->plans->offering = offering;
