@@ -9,13 +9,11 @@ sys.path.insert(0, os.path.dirname(__file__))
 import rig  # noqa: E402
 
 
-@pytest.fixture
-def osbd(tmp_path):
-    """Makes daemons: osbd(yaml) starts one. Each is ended in good order after the test."""
+def daemons(base):
     made = []
 
     def make(yaml, start=True, orderly=True, **more):
-        directory = tmp_path / f"d{len(made)}"
+        directory = base / f"d{len(made)}"
         directory.mkdir()
         d = rig.Osbd(directory, yaml, **more)
         made.append((d, orderly))
@@ -28,3 +26,15 @@ def osbd(tmp_path):
                 d.stop()
         finally:
             d.close()
+
+
+@pytest.fixture
+def osbd(tmp_path):
+    """Makes daemons: osbd(yaml) starts one. Each is ended in good order after the test."""
+    yield from daemons(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def osbd_module(tmp_path_factory):
+    """The same, for daemons that all tests of a file share."""
+    yield from daemons(tmp_path_factory.mktemp("osbd"))
