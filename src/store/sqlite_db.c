@@ -74,7 +74,7 @@ static const char *const texts[SQL_LAST] = {
 	[SQL_LIST_BINDING_ORPHANS] = "SELECT " BINDING " FROM binding INDEXED BY binding_orphan"
 				     " WHERE orphan AND seq > ?1 ORDER BY seq LIMIT ?2",
 	[SQL_LIST_BINDINGS] = "SELECT " BINDING " FROM binding WHERE instance = ?1 AND seq > ?2"
-			      " AND state IN (2, 4, 7) ORDER BY seq",
+			      " AND state IN (2, 4, 6, 7) ORDER BY seq",
 	[SQL_SCAN_INSTANCES] = "SELECT seq, data FROM instance"
 			       " WHERE seq > ?1 ORDER BY seq",
 	[SQL_SCAN_BINDINGS] = "SELECT seq, data FROM binding WHERE seq > ?1 ORDER BY seq",

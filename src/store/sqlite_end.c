@@ -1,6 +1,9 @@
 /* Steps and ends. An end writes the op, its object, the instance's counts of bindings, and the
  * delete that waited for it, if there is one.
  *
+ * n_bindings counts the bindings that were ready or half-made when their latest op began: all that
+ * may exist for the backend, and that a deprovision would leave behind.
+ *
  * n_binding_ops counts the ops of the instance's bindings that wait or run. A delete that follows
  * a halted create is not counted beside it; it takes its place when the create has ended and
  * something was left over. */
@@ -139,6 +142,14 @@ static void end_instance(struct sqlite_db *s, struct arena *arena, const struct 
 		row->same = row_digest(s, arena, end->same);
 }
 
+static void count_binding(struct row_instance *instance, enum store_state from, enum store_state to)
+{
+	if (from == STORE_READY || from == STORE_DIRTY)
+		instance->i.n_bindings--;
+	if (to == STORE_READY || to == STORE_DIRTY)
+		instance->i.n_bindings++;
+}
+
 static void end_binding(struct arena *arena, const struct store_end *end, uint64_t now,
 			const struct store_op *op, struct row_instance *instance,
 			struct row_binding *row)
@@ -153,12 +164,10 @@ static void end_binding(struct arena *arena, const struct store_end *end, uint64
 	if (op->verb == STORE_BIND && ok) {
 		b->expires_at = row->due = end->expires_at;
 		b->renew_before = end->renew_before;
-		instance->i.n_bindings++;
 	} else if (op->verb == STORE_EXPIRE && !ok) {
 		row->due = now + EXPIRE_AGAIN;
-	} else if (ok && op->before == STORE_READY) {
-		instance->i.n_bindings--; /* unbind, expire */
 	}
+	count_binding(instance, op->before, b->state);
 }
 
 void end_apply(struct sqlite_db *s, struct arena *arena, const struct store_end *end, bool object,
@@ -229,6 +238,7 @@ static void end_followed(struct sqlite_db *s, const struct store_end *end, struc
 		end_op(&s->arena, &nothing_left, now, follower);
 	}
 	if (of_binding(op)) {
+		count_binding(instance, op->o.before, end->left_over ? STORE_DIRTY : STORE_GONE);
 		binding->b.state = state;
 		binding->b.rev++;
 		binding->b.changed = now;

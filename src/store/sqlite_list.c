@@ -158,7 +158,7 @@ static int list_of_instance(struct sqlite_db *s, struct store_list *c, size_t *s
 				sqlite3_reset(stmt);
 				return rc;
 			}
-			if (op.o.before != STORE_READY)
+			if (op.o.before != STORE_READY && op.o.before != STORE_DIRTY)
 				continue;
 		}
 		listed = add_row(c, size);
