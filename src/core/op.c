@@ -155,6 +155,12 @@ enum op_verdict op_fail(struct op *op, int code, const char *fmt, ...)
 	return OP_FAIL;
 }
 
+/* What a cancelled call reports is not why: who cancelled it knows better. */
+static void forget_error(struct op *op)
+{
+	memset(op->backwards ? &op->back_err : &op->err, 0, sizeof(op->err));
+}
+
 static bool same_as_committed(struct op *op)
 {
 	struct buf text = { 0 };
@@ -206,7 +212,7 @@ static void decide(struct op *op, enum op_verdict verdict)
 	op_fail(op, ERR_INVALID, "failed");
 	err_wrap(op->backwards ? &op->back_err : &op->err, "%s", op->step->name);
 	if (op->parking && op->hurried && !op->late) { /* cut off by the drain: not its failure */
-		memset(op->backwards ? &op->back_err : &op->err, 0, sizeof(op->err));
+		forget_error(op);
 		op_move(op, OP_PARKED);
 		return;
 	}
@@ -238,9 +244,14 @@ static void on_call_done(struct call *call, int status)
 	else
 		verdict = OP_NEXT;
 	if (wants_back(op)) {
+		forget_error(op);
 		op_fail(op, ERR_CANCELED, "halted");
 		go_back(op);
 		return;
+	}
+	if (verdict == OP_FAIL && op->late && status == ERR_CANCELED) {
+		forget_error(op);
+		verdict = OP_AGAIN;
 	}
 	if (verdict == OP_AGAIN && (op->late || too_late(op))) {
 		op->late = true;
