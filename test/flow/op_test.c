@@ -278,7 +278,7 @@ static void test_step_deadline_cancels(void **state)
 	flow_start(&f, &w, 0);
 	flow_end(&f);
 	assert_true(f.op.failed && f.op.left_over); /* the way back is as slow */
-	assert_string_equal(f.op.err.text, "deploy: director: canceled");
+	assert_string_equal(f.op.err.text, "deploy: not done within 30 s");
 	assert_int_equal(w.calls, 0);
 	world_finish(&w, &f);
 }

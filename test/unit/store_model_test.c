@@ -57,18 +57,25 @@ static uint32_t roll(struct model *m, uint32_t n)
 
 /* -- what the model counts by looking ------------------------------------------------------- */
 
+/* Whether the backend may have something of it: ready or half-made, or so before its latest op. */
+static bool may_exist(const struct model *m, const struct model_object *o)
+{
+	const struct model_op *op = &m->ops[o->op];
+
+	if (o->state == STORE_CREATING && op->state == STORE_OP_FOLLOWING)
+		op = &m->ops[op->after];
+	if (o->state == STORE_CREATING || o->state == STORE_DELETING)
+		return op->before == STORE_READY || op->before == STORE_DIRTY;
+	return o->state == STORE_READY || o->state == STORE_DIRTY || o->state == STORE_EXPIRING;
+}
+
 static uint32_t n_bindings(const struct model *m, int i)
 {
 	uint32_t n = 0;
 	int b;
 
-	for (b = 0; b < BINDINGS; b++) {
-		const struct model_object *o = &m->binding[i][b];
-
-		if (o->state == STORE_READY || o->state == STORE_EXPIRING ||
-		    (o->state == STORE_DELETING && m->ops[o->op].before == STORE_READY))
-			n++;
-	}
+	for (b = 0; b < BINDINGS; b++)
+		n += may_exist(m, &m->binding[i][b]);
 	return n;
 }
 
@@ -416,7 +423,9 @@ static void recount(struct model *m)
 	expect(m,
 	       ask(m->f, "SELECT count(*) FROM instance AS i WHERE n_bindings <> (SELECT count(*)"
 			 " FROM binding AS b JOIN op ON op.seq = b.op WHERE b.instance = i.seq AND"
-			 " (b.state IN (2, 7) OR (b.state = 4 AND op.before = 2)))"),
+			 " (b.state IN (2, 6, 7) OR (b.state IN (1, 4) AND 0 < (SELECT"
+			 " before IN (2, 6) FROM op AS o WHERE o.seq ="
+			 " CASE op.state WHEN 3 THEN op.after ELSE op.seq END))))"),
 	       0);
 	expect(m, ask(m->f, "SELECT count(*) FROM op WHERE state <> 2 AND old AND NOT halted"), 0);
 	expect(m, ask(m->f, "SELECT count(*) FROM instance WHERE state = 9 AND data IS NOT NULL"),
