@@ -2,8 +2,11 @@
 """A thousand operations at once: slot by slot, in their order, across kills."""
 import asyncio
 import os
+import resource
 import sqlite3
+import time
 
+import bundles
 import rig
 import swarm
 
@@ -114,3 +117,133 @@ def test_a_thousand_provisions_slot_by_slot(osbd, tmp_path):
     d.stop()
     assert rows(d, "instance") == 1001
     assert rows(d, "op") == 1001
+
+
+def test_one_thread_under_load(osbd, tmp_path):
+    """256 connections and 50 children at once, and never more than one thread."""
+    d = bundles.make(osbd, limits="max_running: 60", slots=50)
+    bundles.put(d, "hold")
+    d.start()
+    service, plan = d.ids()
+    ids = [rig.new_id() for _ in range(60)]
+    answers = asyncio.run(swarm.all_of(d.port, [put(d, i, service, plan) for i in ids], 30))
+    assert [a.status for a in answers] == [202] * 60
+    assert rig.wait_until(lambda: bundles.count(d, "provision", "start") == 50, 30)
+    assert len(bundles.children(d.process.pid)) == 50
+
+    samples, released = [], []
+
+    async def sample():
+        while True:
+            samples.append((d.tasks(), len(bundles.children(d.process.pid))))
+            if len(samples) == 60:
+                bundles.remove(d, "hold")
+                released.append(True)
+            await asyncio.sleep(0.02)
+
+    async def connections():
+        sampler = asyncio.create_task(sample())
+        requests = [("GET", "/v2/catalog", None),
+                    ("GET", f"/v2/service_instances/{ids[0]}/last_operation", None),
+                    ("GET", "/v2/service_instances/none", None)]
+
+        async def client(n):
+            reader, writer = await swarm.connect(d.port)
+            for k in range(2000):
+                a = await swarm.ask(reader, writer, *requests[(n + k) % 3])
+                assert a.status == (200, 200, 404)[(n + k) % 3], a.body
+                if released and k > 3:
+                    break
+                await asyncio.sleep(0.05)
+            writer.close()
+
+        await asyncio.gather(*(client(n) for n in range(256)))
+        sampler.cancel()
+
+    asyncio.run(connections())
+    assert len(samples) >= 60
+    assert {tasks for tasks, _ in samples} == {1}
+    assert max(n for _, n in samples) == 50
+    for i in ids:
+        assert d.poll(i)["state"] == "succeeded"
+    assert bundles.count(d, "provision", "start") == 60
+    assert d.tasks() == 1
+    assert rig.wait_until(lambda: bundles.children(d.process.pid) == [], 5), "zombies are left"
+
+
+def test_slow_clients_do_not_hold_up_a_healthy_one(osbd, tmp_path):
+    """2,000 connections: some idle, some that send a byte of a header per second, some that send a
+    byte of a body, some that do not read what they asked for."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(8192, hard)), hard))
+    d = osbd(rig.DEMO.format(config="{}", mode="both"),
+             head=rig.HEAD + "limits: {{header_timeout: 4s, body_timeout: 4s}}\n")
+
+    async def healthy(rounds):
+        times = []
+        reader, writer = await swarm.connect(d.port)
+        for _ in range(rounds):
+            begun = time.monotonic()
+            a = await swarm.ask(reader, writer, "GET", "/v2/catalog")
+            assert a.status == 200
+            times.append(time.monotonic() - begun)
+        writer.close()
+        times.sort()
+        return times[len(times) // 2], times[len(times) * 99 // 100]
+
+    def kilobytes():
+        with open(f"/proc/{d.process.pid}/status") as f:
+            return int(next(line for line in f if line.startswith("VmRSS")).split()[1])
+
+    async def run():
+        alone = await healthy(500)
+        before = kilobytes()
+        slow = []
+        for n in range(2000):
+            slow.append(await swarm.connect(d.port))
+        lines = swarm.head("GET", "/v2/catalog")
+        body = swarm.head("PUT", "/v2/service_instances/slow", {"service_id": "x" * 100})
+
+        async def drip(n):
+            reader, writer = slow[n]
+            data = lines if n % 4 == 1 else body[-100:]
+            if n % 4 == 2:
+                writer.write(body[:-100])
+            try:
+                for i in range(len(data)):
+                    writer.write(data[i:i + 1])
+                    await asyncio.sleep(1)
+            except ConnectionError:
+                pass
+
+        drips = [asyncio.create_task(drip(n)) for n in range(2000) if n % 4 in (1, 2)]
+        for n in range(3, 2000, 4):  # ask often, and read nothing
+            slow[n][1].transport.pause_reading()
+            slow[n][1].write(lines * 20)
+        await asyncio.sleep(1)
+        crowded = await healthy(500)
+        grown = kilobytes() - before
+        await asyncio.sleep(4.5)  # past the deadlines
+
+        async def first_line(n):
+            try:
+                return await asyncio.wait_for(slow[n][0].readline(), 5)
+            except (ConnectionError, asyncio.TimeoutError) as e:
+                return repr(e).encode()
+
+        ended = [await first_line(n) for n in (1, 2, 1001, 1002, 1997, 1998)]
+        for t in drips:
+            t.cancel()
+        for _, writer in slow:
+            writer.transport.abort()
+        await asyncio.sleep(0.5)
+        return alone, crowded, grown, ended, await healthy(500)
+
+    alone, crowded, grown, ended, after = asyncio.run(run())
+    # the drips cost the test's own process as much as the daemon's: a bound that shows a stall
+    assert crowded[1] < max(20 * alone[1], 0.1), (alone, crowded)
+    assert after[1] < max(5 * alone[1], 0.05), (alone, after)
+    assert all(line.startswith(b"HTTP/1.1 408 ") for line in ended), ended
+    assert grown < 2000 * 40, f"{grown} kB for 2,000 connections"
+    assert d.get_instance("slow").status_code == 404
+    assert d.tasks() == 1
