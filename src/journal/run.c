@@ -14,7 +14,7 @@
  *                           step is given up
  *   drain                   ops are parked and released; they wait in the store */
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "journal/journal.h"
+#include "journal/state.h"
 
 #include "core/digest.h"
 #include "core/failpoint.h"
@@ -24,157 +24,6 @@
 
 #define PAUSE_MIN SEC(1)
 #define PAUSE_MAX SEC(30)
-#define HOUSE_EVERY MINUTES(1)
-#define HOUSE_ROWS 500 /* at most, in one turn */
-#define CLAIM_MAX 64   /* ops in one claim */
-
-struct journal_slots {
-	struct list node; /* journal.services */
-	struct str service;
-	uint32_t max, running;
-	bool waiting; /* rows may wait in the store */
-};
-
-struct journal {
-	struct journal_options options;
-	struct loop *loop;
-	struct store *store;
-	struct log log;
-	char owner[17];
-	struct list services; /* struct journal_slots.node */
-	struct list running;  /* struct journal_op.node */
-	struct list waits;    /* struct journal_wait.node */
-	uint32_t n_running;
-	uint32_t n_begins; /* under way */
-	bool started, draining, drained, hurried;
-	void (*on_drained)(void *data);
-	void *drained_data;
-	struct timer drain_timer;
-	struct soon drained_soon;
-	struct {
-		struct store_claim call;
-		struct arena arena;
-		struct timer retry;
-		bool asked; /* while one is under way: another is due */
-	} claim;
-	struct {
-		struct timer timer;
-		struct store_purge purge;
-		struct store_reseal reseal;
-		bool resealed;
-	} house;
-	struct metric running_gauge, ended[STORE_VERBS][2], resumed, store_pauses;
-	char ended_labels[STORE_VERBS][2][48];
-};
-
-static void look_for_work(struct journal *journal);
-static void check_drained(struct journal *journal);
-static void park_all(struct journal *journal, bool hurry);
-
-/* -- slots -------------------------------------------------------------------------------- */
-
-static struct journal_slots *slots_of(struct journal *journal, struct str service)
-{
-	struct list *pos, *tmp;
-
-	list_each(pos, tmp, &journal->services) {
-		struct journal_slots *slots = container_of(pos, struct journal_slots, node);
-
-		if (str_eq(slots->service, service))
-			return slots;
-	}
-	return NULL;
-}
-
-void journal_service(struct journal *journal, struct str name, uint32_t max_running)
-{
-	struct journal_slots *slots = slots_of(journal, name);
-
-	if (!slots) {
-		slots = mem_zalloc(sizeof(*slots));
-		slots->service = str_make(mem_strndup(name.p, name.n), name.n);
-		slots->waiting = true;
-		list_append(&journal->services, &slots->node);
-	}
-	slots->max = max_running;
-}
-
-static uint32_t slots_free(const struct journal *journal, const struct journal_slots *slots)
-{
-	uint32_t all = journal->options.max_running - journal->n_running;
-	uint32_t own = slots->max > slots->running ? slots->max - slots->running : 0;
-
-	if (journal->n_running >= journal->options.max_running)
-		return 0;
-	return own < all ? own : all;
-}
-
-static void take_slot(struct journal *journal, struct journal_slots *slots)
-{
-	slots->running++;
-	journal->n_running++;
-}
-
-static void give_slot(struct journal *journal, struct journal_slots *slots)
-{
-	assert(slots->running > 0 && journal->n_running > 0);
-	slots->running--;
-	journal->n_running--;
-}
-
-/* -- waiting for an op -------------------------------------------------------------------- */
-
-static void tell_waits(struct journal *journal, int64_t seq, bool ended, int status)
-{
-	struct list *pos, *tmp;
-
-	list_each(pos, tmp, &journal->waits) {
-		struct journal_wait *wait = container_of(pos, struct journal_wait, node);
-
-		if (wait->op != seq || (wait->for_end && !ended && status == 0))
-			continue;
-		list_remove(&wait->node);
-		timer_stop(&wait->timer);
-		wait->ended = ended;
-		call_end_soon(journal->loop, &wait->call, status);
-	}
-}
-
-static void stop_waiting(struct journal_wait *wait, int status)
-{
-	list_remove(&wait->node);
-	timer_stop(&wait->timer);
-	call_end_soon(wait->journal->loop, &wait->call, status);
-}
-
-static void on_wait_timer(struct timer *timer)
-{
-	stop_waiting(container_of(timer, struct journal_wait, timer), ERR_TIMEDOUT);
-}
-
-static void cancel_wait(struct call *call)
-{
-	stop_waiting(container_of(call, struct journal_wait, call), ERR_CANCELED);
-}
-
-void journal_wait(struct journal *journal, struct journal_wait *wait)
-{
-	struct journal_op *op = journal_find(journal, wait->op);
-
-	wait->journal = journal;
-	wait->ended = false;
-	call_begin(&wait->call, cancel_wait);
-	if (journal->hurried) {
-		call_end_soon(journal->loop, &wait->call, ERR_CANCELED);
-		return;
-	}
-	if (op && op->answered && !wait->for_end) {
-		call_end_soon(journal->loop, &wait->call, 0);
-		return;
-	}
-	list_append(&journal->waits, &wait->node);
-	timer_start(&wait->timer, journal->loop, wait->within, on_wait_timer);
-}
 
 /* -- the op's host: commits --------------------------------------------------------------- */
 
@@ -188,11 +37,11 @@ static void free_op(struct journal_op *job)
 	struct journal *journal = job->journal;
 
 	list_remove(&job->node);
-	give_slot(journal, job->slots);
+	journal_give_slot(journal, job->slots);
 	timer_stop(&job->retry);
 	journal->options.user->free(job);
-	look_for_work(journal);
-	check_drained(journal);
+	journal_look_for_work(journal);
+	journal_check_drained(journal);
 }
 
 static void pause_store(struct journal_op *job, void (*again)(struct timer *timer))
@@ -215,7 +64,7 @@ static void answer_if_due(struct journal_op *job, const struct op_step *before)
 	if (!before || strcmp(before->name, job->answer) != 0)
 		return;
 	job->answered = true;
-	tell_waits(job->journal, job->row.seq, false, 0);
+	journal_tell(job->journal, job->row.seq, false, 0);
 }
 
 static void send_step(struct timer *timer)
@@ -278,7 +127,7 @@ static void released(struct call *call, int status)
 			 "could not be given back (%s): it is resumed later all the same",
 			 err_str(status));
 	job->slots->waiting = true;
-	tell_waits(job->journal, job->row.seq, false, ERR_CANCELED);
+	journal_tell(job->journal, job->row.seq, false, ERR_CANCELED);
 	free_op(job);
 }
 
@@ -300,10 +149,10 @@ static void tell_follower(struct journal *journal, const struct store_op *follow
 	if (!follower->seq)
 		return;
 	if (follower->state == STORE_OP_ENDED) {
-		tell_waits(journal, follower->seq, true, 0);
+		journal_tell(journal, follower->seq, true, 0);
 		return;
 	}
-	slots = slots_of(journal, follower->service);
+	slots = journal_slots_of(journal, follower->service);
 	if (slots)
 		slots->waiting = true;
 }
@@ -334,7 +183,7 @@ static void end_stored(struct call *call, int status)
 		metric_inc(&journal->ended[job->row.verb][failed], 1);
 	}
 	failpoint("%s.ended", job->op.name);
-	tell_waits(journal, job->row.seq, true, 0);
+	journal_tell(journal, job->row.seq, true, 0);
 	tell_follower(journal, &job->end.follower);
 	free_op(job);
 }
@@ -437,8 +286,8 @@ static void give_up(struct journal_op *job, const struct err *why)
 }
 
 /* The slot is taken already. */
-static void run_row(struct journal *journal, struct journal_slots *slots,
-		    const struct store_claimed *row)
+void journal_run_row(struct journal *journal, struct journal_slots *slots,
+		     const struct store_claimed *row)
 {
 	struct journal_op *job;
 	struct err err = { 0 };
@@ -513,9 +362,9 @@ static void begun(struct call *call, int status)
 
 	failpoint("%s.begun", store_verb_name(b->verb));
 	if (slots && !owned)
-		give_slot(journal, slots);
+		journal_give_slot(journal, slots);
 	if (status == 0 && b->result == BEGUN_STARTED && !owned) {
-		slots = slots_of(journal, b->service);
+		slots = journal_slots_of(journal, b->service);
 		if (slots)
 			slots->waiting = true;
 	}
@@ -530,20 +379,20 @@ static void begun(struct call *call, int status)
 			.binding = b->binding,
 		};
 
-		run_row(journal, slots, &row);
+		journal_run_row(journal, slots, &row);
 	}
 	journal->n_begins--;
 	if (owned && journal->draining)
-		park_all(journal, journal->hurried);
+		journal_park_all(journal, journal->hurried);
 	call_end(&begin->call, status);
 	if (!owned)
-		look_for_work(journal);
-	check_drained(journal);
+		journal_look_for_work(journal);
+	journal_check_drained(journal);
 }
 
 void journal_begin(struct journal *journal, struct journal_begin *begin)
 {
-	struct journal_slots *slots = slots_of(journal, begin->begin.service);
+	struct journal_slots *slots = journal_slots_of(journal, begin->begin.service);
 
 	begin->journal = journal;
 	begin->slots = NULL;
@@ -554,165 +403,12 @@ void journal_begin(struct journal *journal, struct journal_begin *begin)
 	call_begin(&begin->call, NULL);
 	journal->n_begins++;
 	if (slots && !journal->draining && !begin->begin.at_once &&
-	    (begin->beyond || (!slots->waiting && slots_free(journal, slots)))) {
-		take_slot(journal, slots);
+	    (begin->beyond || (!slots->waiting && journal_slots_free(journal, slots)))) {
+		journal_take_slot(journal, slots);
 		begin->slots = slots;
 		begin->begin.owner = str_of(journal->owner);
 	}
 	store_begin(journal->store, &begin->begin);
-}
-
-/* -- claim -------------------------------------------------------------------------------- */
-
-static void on_claim_retry(struct timer *timer)
-{
-	look_for_work(container_of(timer, struct journal, claim.retry));
-}
-
-static void claimed(struct call *call, int status)
-{
-	struct journal *journal = call->data;
-	struct store_claim *claim = &journal->claim.call;
-	struct list *pos, *tmp;
-	bool sealed = false;
-	size_t i;
-
-	if (status < 0) {
-		arena_finish(&journal->claim.arena);
-		if (!journal->draining)
-			timer_start(&journal->claim.retry, journal->loop, PAUSE_MIN,
-				    on_claim_retry);
-		check_drained(journal);
-		return;
-	}
-	if (claim->waiting == 0)
-		list_each(pos, tmp, &journal->services)
-			container_of(pos, struct journal_slots, node)->waiting = false;
-	for (i = 0; i < claim->n_ops; i++) {
-		struct store_claimed *row = &claim->ops[i];
-		struct journal_slots *slots = slots_of(journal, row->op.service);
-
-		if (row->status < 0) {
-			log_error(&journal->log,
-				  "operation %s cannot be opened by any key; it waits", row->op.id);
-			sealed = true;
-			continue;
-		}
-		assert(slots); /* it was in wants */
-		take_slot(journal, slots);
-		run_row(journal, slots, row);
-	}
-	if (journal->draining)
-		park_all(journal, true);
-	else if (sealed) /* do not ask for the same rows at once again */
-		timer_start(&journal->claim.retry, journal->loop, MINUTES(1), on_claim_retry);
-	arena_finish(&journal->claim.arena);
-	if (journal->claim.asked && !sealed) {
-		journal->claim.asked = false;
-		look_for_work(journal);
-	}
-	check_drained(journal);
-}
-
-/* Claims what waits, if there is a slot for it. */
-static void look_for_work(struct journal *journal)
-{
-	struct store_claim *claim = &journal->claim.call;
-	struct store_claim_want *wants;
-	struct list *pos, *tmp;
-	size_t n = 0;
-
-	if (!journal->started || journal->draining || timer_running(&journal->claim.retry))
-		return;
-	if (claim->call.active) {
-		journal->claim.asked = true;
-		return;
-	}
-	list_each(pos, tmp, &journal->services)
-		n++;
-	wants = arena_alloc(&journal->claim.arena, (n + 1) * sizeof(*wants));
-	n = 0;
-	list_each(pos, tmp, &journal->services) {
-		struct journal_slots *slots = container_of(pos, struct journal_slots, node);
-		uint32_t room = slots->waiting ? slots_free(journal, slots) : 0;
-
-		if (room)
-			wants[n++] = (struct store_claim_want){ slots->service, room };
-	}
-	if (n == 0) {
-		arena_finish(&journal->claim.arena);
-		return;
-	}
-	*claim = (struct store_claim){
-		.call = { .done = claimed, .data = journal },
-		.arena = &journal->claim.arena,
-		.owner = str_of(journal->owner),
-		.wants = wants,
-		.n_wants = n,
-		.max = journal->options.max_running - journal->n_running,
-	};
-	if (claim->max > CLAIM_MAX)
-		claim->max = CLAIM_MAX;
-	store_claim(journal->store, claim);
-}
-
-/* -- housekeeping ------------------------------------------------------------------------- */
-
-static void on_house(struct timer *timer);
-
-static void house_again(struct journal *journal, uint64_t ms)
-{
-	if (!journal->draining)
-		timer_start(&journal->house.timer, journal->loop, ms, on_house);
-	check_drained(journal);
-}
-
-static void resealed(struct call *call, int status)
-{
-	struct journal *journal = call->data;
-	struct store_reseal *reseal = &journal->house.reseal;
-
-	if (status == 0 && reseal->n == 0) {
-		journal->house.resealed = true;
-		if (reseal->failed)
-			log_error(&journal->log, "%u rows cannot be opened by any key",
-				  reseal->failed);
-	} else if (status == 0) {
-		log_info(&journal->log, "%u rows sealed with the current key", reseal->n);
-	}
-	house_again(journal, status == 0 && !journal->house.resealed ? 50 : HOUSE_EVERY);
-}
-
-static void purged(struct call *call, int status)
-{
-	struct journal *journal = call->data;
-
-	if (status == 0 && journal->house.purge.n == HOUSE_ROWS) {
-		house_again(journal, 50);
-		return;
-	}
-	if (journal->house.resealed || journal->draining) {
-		house_again(journal, HOUSE_EVERY);
-		return;
-	}
-	journal->house.reseal = (struct store_reseal){
-		.call = { .done = resealed, .data = journal },
-		.max = HOUSE_ROWS,
-	};
-	store_reseal(journal->store, &journal->house.reseal);
-}
-
-static void on_house(struct timer *timer)
-{
-	struct journal *journal = container_of(timer, struct journal, house.timer);
-
-	journal->house.purge = (struct store_purge){
-		.call = { .done = purged, .data = journal },
-		.keep_ended = journal->options.keep_ended,
-		.keep_gone = journal->options.keep_gone,
-		.max = HOUSE_ROWS,
-	};
-	store_purge(journal->store, &journal->house.purge);
 }
 
 /* -- drain -------------------------------------------------------------------------------- */
@@ -724,13 +420,12 @@ static void run_drained(struct soon *soon)
 	journal->on_drained(journal->drained_data);
 }
 
-static void check_drained(struct journal *journal)
+void journal_check_drained(struct journal *journal)
 {
 	if (!journal->draining || journal->drained || !list_empty(&journal->running) ||
 	    journal->n_begins > 0)
 		return;
-	if (journal->claim.call.call.active || journal->house.purge.call.active ||
-	    journal->house.reseal.call.active)
+	if (journal->claim.call.call.active || journal_house_busy(journal))
 		return;
 	journal->drained = true;
 	timer_stop(&journal->drain_timer);
@@ -738,7 +433,7 @@ static void check_drained(struct journal *journal)
 	loop_soon(journal->loop, &journal->drained_soon);
 }
 
-static void park_all(struct journal *journal, bool hurry)
+void journal_park_all(struct journal *journal, bool hurry)
 {
 	struct list *pos, *tmp;
 
@@ -769,11 +464,11 @@ void journal_hurry(struct journal *journal)
 	if (journal->draining && journal->n_running > 0) {
 		log_info(&journal->log, "%u operations still run; cancelling them",
 			 journal->n_running);
-		park_all(journal, true);
+		journal_park_all(journal, true);
 		retry_now(journal);
 	}
 	list_each(pos, tmp, &journal->waits)
-		stop_waiting(container_of(pos, struct journal_wait, node), ERR_CANCELED);
+		journal_stop_waiting(container_of(pos, struct journal_wait, node), ERR_CANCELED);
 }
 
 static void on_drain_timer(struct timer *timer)
@@ -788,14 +483,14 @@ void journal_drain(struct journal *journal, uint64_t ms, void (*drained)(void *d
 	journal->drained_data = data;
 	timer_stop(&journal->claim.retry);
 	timer_stop(&journal->house.timer);
-	park_all(journal, false);
+	journal_park_all(journal, false);
 	if (ms == 0 || journal->hurried) {
 		journal->hurried = false;
 		journal_hurry(journal);
 	} else {
 		timer_start(&journal->drain_timer, journal->loop, ms, on_drain_timer);
 	}
-	check_drained(journal);
+	journal_check_drained(journal);
 }
 
 /* -- life --------------------------------------------------------------------------------- */
@@ -867,8 +562,8 @@ struct journal *journal_create(const struct journal_options *options)
 void journal_start(struct journal *journal)
 {
 	journal->started = true;
-	look_for_work(journal);
-	on_house(&journal->house.timer);
+	journal_look_for_work(journal);
+	journal_house_start(journal);
 }
 
 uint32_t journal_running(const struct journal *journal)

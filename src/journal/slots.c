@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "journal/state.h"
+
+#include <assert.h>
+
+#define CLAIM_MAX 64       /* ops in one claim */
+#define CLAIM_PAUSE SEC(1) /* before the next one, when the store is away */
+
+struct journal_slots *journal_slots_of(struct journal *journal, struct str service)
+{
+	struct list *pos, *tmp;
+
+	list_each(pos, tmp, &journal->services) {
+		struct journal_slots *slots = container_of(pos, struct journal_slots, node);
+
+		if (str_eq(slots->service, service))
+			return slots;
+	}
+	return NULL;
+}
+
+void journal_service(struct journal *journal, struct str name, uint32_t max_running)
+{
+	struct journal_slots *slots = journal_slots_of(journal, name);
+
+	if (!slots) {
+		slots = mem_zalloc(sizeof(*slots));
+		slots->service = str_make(mem_strndup(name.p, name.n), name.n);
+		slots->waiting = true;
+		list_append(&journal->services, &slots->node);
+	}
+	slots->max = max_running;
+}
+
+uint32_t journal_slots_free(const struct journal *journal, const struct journal_slots *slots)
+{
+	uint32_t all = journal->options.max_running - journal->n_running;
+	uint32_t own = slots->max > slots->running ? slots->max - slots->running : 0;
+
+	if (journal->n_running >= journal->options.max_running)
+		return 0;
+	return own < all ? own : all;
+}
+
+void journal_take_slot(struct journal *journal, struct journal_slots *slots)
+{
+	slots->running++;
+	journal->n_running++;
+}
+
+void journal_give_slot(struct journal *journal, struct journal_slots *slots)
+{
+	assert(slots->running > 0 && journal->n_running > 0);
+	slots->running--;
+	journal->n_running--;
+}
+
+static void on_claim_retry(struct timer *timer)
+{
+	journal_look_for_work(container_of(timer, struct journal, claim.retry));
+}
+
+static void claimed(struct call *call, int status)
+{
+	struct journal *journal = call->data;
+	struct store_claim *claim = &journal->claim.call;
+	struct list *pos, *tmp;
+	bool sealed = false;
+	size_t i;
+
+	if (status < 0) {
+		arena_finish(&journal->claim.arena);
+		if (!journal->draining)
+			timer_start(&journal->claim.retry, journal->loop, CLAIM_PAUSE,
+				    on_claim_retry);
+		journal_check_drained(journal);
+		return;
+	}
+	if (claim->waiting == 0)
+		list_each(pos, tmp, &journal->services)
+			container_of(pos, struct journal_slots, node)->waiting = false;
+	for (i = 0; i < claim->n_ops; i++) {
+		struct store_claimed *row = &claim->ops[i];
+		struct journal_slots *slots = journal_slots_of(journal, row->op.service);
+
+		if (row->status < 0) {
+			log_error(&journal->log,
+				  "operation %s cannot be opened by any key; it waits", row->op.id);
+			sealed = true;
+			continue;
+		}
+		assert(slots); /* it was in wants */
+		journal_take_slot(journal, slots);
+		journal_run_row(journal, slots, row);
+	}
+	if (journal->draining)
+		journal_park_all(journal, true);
+	else if (sealed) /* do not ask for the same rows at once again */
+		timer_start(&journal->claim.retry, journal->loop, MINUTES(1), on_claim_retry);
+	arena_finish(&journal->claim.arena);
+	if (journal->claim.asked && !sealed) {
+		journal->claim.asked = false;
+		journal_look_for_work(journal);
+	}
+	journal_check_drained(journal);
+}
+
+/* Claims what waits, if there is a slot for it. */
+void journal_look_for_work(struct journal *journal)
+{
+	struct store_claim *claim = &journal->claim.call;
+	struct store_claim_want *wants;
+	struct list *pos, *tmp;
+	size_t n = 0;
+
+	if (!journal->started || journal->draining || timer_running(&journal->claim.retry))
+		return;
+	if (claim->call.active) {
+		journal->claim.asked = true;
+		return;
+	}
+	list_each(pos, tmp, &journal->services)
+		n++;
+	wants = arena_alloc(&journal->claim.arena, (n + 1) * sizeof(*wants));
+	n = 0;
+	list_each(pos, tmp, &journal->services) {
+		struct journal_slots *slots = container_of(pos, struct journal_slots, node);
+		uint32_t room = slots->waiting ? journal_slots_free(journal, slots) : 0;
+
+		if (room)
+			wants[n++] = (struct store_claim_want){ slots->service, room };
+	}
+	if (n == 0) {
+		arena_finish(&journal->claim.arena);
+		return;
+	}
+	*claim = (struct store_claim){
+		.call = { .done = claimed, .data = journal },
+		.arena = &journal->claim.arena,
+		.owner = str_of(journal->owner),
+		.wants = wants,
+		.n_wants = n,
+		.max = journal->options.max_running - journal->n_running,
+	};
+	if (claim->max > CLAIM_MAX)
+		claim->max = CLAIM_MAX;
+	store_claim(journal->store, claim);
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "journal/state.h"
+
+void journal_tell(struct journal *journal, int64_t seq, bool ended, int status)
+{
+	struct list *pos, *tmp;
+
+	list_each(pos, tmp, &journal->waits) {
+		struct journal_wait *wait = container_of(pos, struct journal_wait, node);
+
+		if (wait->op != seq || (wait->for_end && !ended && status == 0))
+			continue;
+		list_remove(&wait->node);
+		timer_stop(&wait->timer);
+		wait->ended = ended;
+		call_end_soon(journal->loop, &wait->call, status);
+	}
+}
+
+void journal_stop_waiting(struct journal_wait *wait, int status)
+{
+	list_remove(&wait->node);
+	timer_stop(&wait->timer);
+	call_end_soon(wait->journal->loop, &wait->call, status);
+}
+
+static void on_wait_timer(struct timer *timer)
+{
+	journal_stop_waiting(container_of(timer, struct journal_wait, timer), ERR_TIMEDOUT);
+}
+
+static void cancel_wait(struct call *call)
+{
+	journal_stop_waiting(container_of(call, struct journal_wait, call), ERR_CANCELED);
+}
+
+void journal_wait(struct journal *journal, struct journal_wait *wait)
+{
+	struct journal_op *op = journal_find(journal, wait->op);
+
+	wait->journal = journal;
+	wait->ended = false;
+	call_begin(&wait->call, cancel_wait);
+	if (journal->hurried) {
+		call_end_soon(journal->loop, &wait->call, ERR_CANCELED);
+		return;
+	}
+	if (op && op->answered && !wait->for_end) {
+		call_end_soon(journal->loop, &wait->call, 0);
+		return;
+	}
+	list_append(&journal->waits, &wait->node);
+	timer_start(&wait->timer, journal->loop, wait->within, on_wait_timer);
+}
