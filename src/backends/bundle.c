@@ -121,6 +121,22 @@ static bool fits_argv(struct str id)
 	return id.n && id.n <= ARGV_ID_MAX && str_is_unreserved(id);
 }
 
+static int check_ids(const struct bundle_config *config, struct str instance_id,
+		     struct str binding_id, struct err *err)
+{
+	const char *which = "instance";
+
+	if (config->extra_vars != BUNDLE_VARS_ARGV)
+		return 0;
+	if (fits_argv(instance_id)) {
+		if (!binding_id.n || fits_argv(binding_id))
+			return 0;
+		which = "binding";
+	}
+	return err_set(err, ERR_INVALID, "the %s's id must be 1 to %d of A-Z a-z 0-9 . _ ~ -",
+		       which, ARGV_ID_MAX);
+}
+
 static enum op_verdict begin(struct osb_op *op)
 {
 	struct arena *arena = &op->job.op.arena;
@@ -156,19 +172,12 @@ static enum op_verdict turn(struct osb_op *op)
 static enum op_verdict prepare(struct op *flow)
 {
 	struct osb_op *op = osb_op_of(flow);
+	struct err err;
 
 	if (flow->backwards)
 		return turn(op);
-	if (config_of(op)->extra_vars == BUNDLE_VARS_ARGV) {
-		if (!fits_argv(op->instance_id))
-			return osb_fail(op, 400, "BadId", 0,
-					"the instance's id must be 1 to %d of A-Z a-z 0-9 . _ ~ -",
-					ARGV_ID_MAX);
-		if (op->binding_id.n && !fits_argv(op->binding_id))
-			return osb_fail(op, 400, "BadId", 0,
-					"the binding's id must be 1 to %d of A-Z a-z 0-9 . _ ~ -",
-					ARGV_ID_MAX);
-	}
+	if (check_ids(config_of(op), op->instance_id, op->binding_id, &err) < 0)
+		return osb_fail(op, 400, "BadId", 0, "%s", err.text);
 	return begin(op);
 }
 
@@ -537,21 +546,22 @@ static const struct backend_verb *bundle_verb(struct backend *backend, const str
 	return &runs;
 }
 
-static int bundle_check(struct backend *backend, enum store_verb verb, const struct plan *plan,
-			const struct plan *before, const struct json *parameters, struct err *err)
+static int bundle_check(struct backend *backend, const struct backend_request *request,
+			struct err *err)
 {
-	const struct bundle_plan *from = bundle_plan_of(before);
+	const struct bundle *bundle = container_of(backend, struct bundle, base);
+	const struct bundle_plan *from = bundle_plan_of(request->before);
 	size_t i;
 
-	(void)backend;
-	(void)parameters;
-	if (verb != STORE_UPDATE || plan == before)
+	if (check_ids(&bundle->config, request->instance_id, request->binding_id, err) < 0)
+		return err->code;
+	if (request->verb != STORE_UPDATE || request->plan == request->before)
 		return 0;
 	for (i = 0; i < from->n_updates_to; i++)
-		if (str_eq(from->updates_to[i], plan->name))
+		if (str_eq(from->updates_to[i], request->plan->name))
 			return 0;
 	return err_set(err, ERR_INVALID, "an instance of plan \"%.*s\" cannot become \"%.*s\"",
-		       STR_ARG(before->name), STR_ARG(plan->name));
+		       STR_ARG(request->before->name), STR_ARG(request->plan->name));
 }
 
 static int bundle_open(const struct backend_env *env, struct offering *offering,
@@ -576,7 +586,7 @@ static int bundle_open(const struct backend_env *env, struct offering *offering,
 const struct backend_type backend_bundle = {
 	.name = "bundle",
 	.doc = "service bundles, whose actions run as processes",
-	.max_running = 8,
+	.max_running = BACKEND_TWO_A_CORE,
 	.service_rows = bundle_config_rows,
 	.open = bundle_open,
 	.check = bundle_check,

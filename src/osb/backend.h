@@ -121,10 +121,20 @@ struct backend_verb {
 	bool only_sync; /* never answers 202 of its own choice */
 };
 
+/* What check looks at. */
+struct backend_request {
+	enum store_verb verb;
+	const struct plan *plan, *before;   /* before: what an update leaves; else plan */
+	struct str instance_id, binding_id; /* binding_id empty: none */
+	const struct json *parameters;      /* as in osb_op */
+};
+
+#define BACKEND_TWO_A_CORE UINT32_MAX
+
 struct backend_type {
 	const char *name;     /* as `backend:` in the configuration */
 	const char *doc;      /* a line for help texts */
-	uint32_t max_running; /* default slots per node */
+	uint32_t max_running; /* default slots per node; 0: 20; BACKEND_TWO_A_CORE: for children */
 	/* rows of `config:` of a service and of a plan, for the reference; NULL: none */
 	const struct conf_key *service_rows, *plan_rows;
 	/* Reads offering->config->config and each plan's, and completes offering: what is absent
@@ -135,11 +145,10 @@ struct backend_type {
 	int (*open)(const struct backend_env *env, struct offering *offering, struct arena *arena,
 		    struct backend **out, struct conf_errors *errors);
 	void (*close)(struct backend *backend); /* no op of it runs any more */
-	/* A last look at a request before anything is written; NULL: none. before: the plan that
-	 * an update starts from, else plan. parameters as in osb_op. ERR_INVALID and a text for
-	 * the user: 400. */
-	int (*check)(struct backend *backend, enum store_verb verb, const struct plan *plan,
-		     const struct plan *before, const struct json *parameters, struct err *err);
+	/* A last look at a provision, update or bind before anything is written; NULL: none.
+	 * ERR_INVALID and a text for the user: 400. */
+	int (*check)(struct backend *backend, const struct backend_request *request,
+		     struct err *err);
 	struct backend_verb verb[STORE_VERBS]; /* EXPIRE runs UNBIND's */
 	/* When a verb differs from plan to plan; NULL: the table. */
 	const struct backend_verb *(*verb_of)(struct backend *backend, const struct plan *plan,

@@ -7,6 +7,8 @@
 #include "osb/lastop.h"
 #include "osb/update.h"
 
+#include <unistd.h>
+
 static void catalog_get(struct exchange *ex)
 {
 	const struct catalog *catalog = ex->broker->catalog;
@@ -51,8 +53,12 @@ void broker_handle(struct http_request *req, void *data)
 
 static uint32_t slots_of(const struct offering *offering)
 {
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
 	if (offering->config->max_running)
 		return (uint32_t)offering->config->max_running;
+	if (offering->backend->type->max_running == BACKEND_TWO_A_CORE)
+		return 2 * (uint32_t)(cores > 0 ? cores : 1);
 	if (offering->backend->type->max_running)
 		return offering->backend->type->max_running;
 	return 20;

@@ -191,10 +191,18 @@ int exchange_parameters(struct exchange *ex, const struct schema *schema,
 	    0)
 		return bad_request(ex, &err);
 	rc = schema ? schema_validate(schema, complete(ex, in_force), "parameters", &err) : 0;
-	if (rc == 0 && backend->type->check)
-		rc = backend->type->check(backend, ex->verb, ex->plan,
-					  ex->plan_before ? ex->plan_before : ex->plan,
-					  ex->parameters, &err);
+	if (rc == 0 && backend->type->check) {
+		struct backend_request request = {
+			.verb = ex->verb,
+			.plan = ex->plan,
+			.before = ex->plan_before ? ex->plan_before : ex->plan,
+			.instance_id = ex->instance_id,
+			.binding_id = ex->binding_id,
+			.parameters = ex->parameters,
+		};
+
+		rc = backend->type->check(backend, &request, &err);
+	}
 	return rc < 0 ? bad_request(ex, &err) : 0;
 }
 

@@ -563,6 +563,17 @@ static void test_cut_off(void **state)
 
 /* -- configuration -------------------------------------------------------------------------------- */
 
+static int check_update(struct stage *s, const struct plan *plan, const struct plan *before,
+			struct err *err)
+{
+	struct backend_request request = { .verb = STORE_UPDATE,
+					   .plan = plan,
+					   .before = before,
+					   .instance_id = str_of(s->instance_id) };
+
+	return backend_bundle.check(s->backend, &request, err);
+}
+
 static void test_offering(void **state)
 {
 	struct stage s;
@@ -590,14 +601,13 @@ static void test_offering(void **state)
 	assert_non_null(json_get(small->schemas, "service_instance"));
 	assert_false(s.offering.plans[1].free || s.offering.plans[1].plan_updateable);
 	assert_string_equal(s.offering.plans[1].description.p, "big");
-	assert_int_equal(
-		backend_bundle.check(s.backend, STORE_UPDATE, small + 1, small, NULL, &err), 0);
-	assert_int_equal(backend_bundle.check(s.backend, STORE_UPDATE, small, small, NULL, &err),
-			 0);
-	assert_int_equal(
-		backend_bundle.check(s.backend, STORE_UPDATE, small, small + 1, NULL, &err),
-		ERR_INVALID);
+	assert_int_equal(check_update(&s, small + 1, small, &err), 0);
+	assert_int_equal(check_update(&s, small, small, &err), 0);
+	assert_int_equal(check_update(&s, small, small + 1, &err), ERR_INVALID);
 	assert_string_equal(err.text, "an instance of plan \"big\" cannot become \"small\"");
+	s.instance_id = "a b";
+	assert_int_equal(check_update(&s, small, small, &err), ERR_INVALID);
+	assert_string_equal(err.text, "the instance's id must be 1 to 128 of A-Z a-z 0-9 . _ ~ -");
 	stage_close(&s);
 	unlink(in_world("apb.yml"));
 	put("label", "dmVyc2lvbjogMS4wCm5hbWU6IGxhYmVsCmFzeW5jOiB1bnN1cHBv\\\n"

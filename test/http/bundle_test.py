@@ -175,9 +175,13 @@ def test_failure_and_progress(own):
 
 def test_ids_that_no_argument_may_hold(own):
     d, world = own()
-    r = d.provision("a%20b", **OWNER)
-    assert r.status_code == 400 and "the instance's id" in r.json()["description"]
-    assert lines(world / "started") == []
+    for incomplete in None, "true":
+        r = d.provision("a%20b", incomplete, **OWNER)
+        assert r.status_code == 400 and "the instance's id" in r.json()["description"]
+    assert d.provision("a", **OWNER).status_code == 201
+    r = d.bind("a", "%24(id)", "true")
+    assert r.status_code == 400 and "the binding's id" in r.json()["description"]
+    assert lines(world / "started") == ["provision"]
 
 
 def test_killed_while_an_action_runs(own):
