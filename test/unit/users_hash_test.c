@@ -104,7 +104,7 @@ static void test_burst(void **state)
 	open_users(&w, hang);
 	ended = 0;
 	for (i = 0; i < USERS_BURST; i++) {
-		char pair[16];
+		char pair[24];
 
 		snprintf(pair, sizeof(pair), "hash:%d", i);
 		assert_false(ask(&w, &probes[i], pair));

@@ -186,7 +186,7 @@ static void test_limits(void **state)
 	assert_int_equal(status_at(&w, "cc:guess", "10.0.0.4"), ERR_BUSY);
 	/* an IPv6 source is its /64 */
 	for (i = 0; i < USERS_BURST; i++) {
-		char peer[32], name[8];
+		char peer[32], name[16];
 
 		snprintf(peer, sizeof(peer), "2001:db8::%x", i + 1);
 		snprintf(name, sizeof(name), "u%d:x", i);
