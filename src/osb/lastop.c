@@ -34,7 +34,6 @@ static struct str progress(struct exchange *ex, const struct store_op *op)
 {
 	const struct journal_op *job = journal_find(ex->broker->journal, op->seq);
 	const char *verb = store_verb_name(op->verb);
-	const struct journal_op *here = journal_find(ex->broker->journal, op->seq);
 
 	if (job && job->op.progress[0]) /* newer than what the last step committed */
 		return arena_str(ex->arena, str_of(job->op.progress));
@@ -43,8 +42,6 @@ static struct str progress(struct exchange *ex, const struct store_op *op)
 	if (op->state == STORE_OP_WAITING)
 		return str_of(arena_printf(ex->arena, "%s: waiting for a slot, %u before it", verb,
 					   ex->get.waiting_before));
-	if (here && here->op.progress[0]) /* newer than the last commit */
-		return arena_str(ex->arena, str_of(here->op.progress));
 	if (op->description.n)
 		return op->description;
 	if (!op->step.n)
