@@ -585,7 +585,7 @@ static int bundle_open(const struct backend_env *env, struct offering *offering,
 
 const struct backend_type backend_bundle = {
 	.name = "bundle",
-	.doc = "service bundles, whose actions run as processes",
+	.doc = "runs service bundles, whose actions are processes on this machine",
 	.max_running = BACKEND_TWO_A_CORE,
 	.service_rows = bundle_config_rows,
 	.open = bundle_open,
