@@ -33,6 +33,7 @@ struct daemon {
 	struct admin *admin;
 	uv_signal_t term, intr;
 	struct timer hurry, flush, watchdog;
+	struct loop_hook lines; /* behind the store's: what its answers log is written with them */
 	bool draining, hurried, server_drained, broker_drained, broker_draining, server_gone;
 };
 
@@ -159,6 +160,14 @@ static void on_flush(struct timer *timer)
 		    log_sink_pending(d->setup.sink) ? LOG_FLUSH_EVERY : SEC(5), on_flush);
 }
 
+static void write_lines(struct loop_hook *hook)
+{
+	struct daemon *d = container_of(hook, struct daemon, lines);
+
+	if (log_sink_pending(d->setup.sink))
+		log_sink_flush(d->setup.sink);
+}
+
 /* Secrets are in this process: no core file, and no debugger of another user. */
 static void keep_to_yourself(void)
 {
@@ -282,6 +291,9 @@ static int start(struct daemon *d)
 	uv_signal_start(&d->intr, on_signal, SIGINT);
 	broker_start(d->broker);
 	on_flush(&d->flush);
+	d->lines.end_of_turn = write_lines;
+	loop_hook(&s->loop, &d->lines);
+	log_sink_gather(s->sink);
 	return listen_all(d);
 }
 
@@ -317,6 +329,7 @@ static int serve(const char *config, int argc, char **argv)
 			notify_send("READY=1\nSTATUS=serving");
 		notify_watchdog_start(&d.watchdog, &d.setup.loop);
 		loop_run_until(&d.setup.loop, &d.server_gone);
+		loop_unhook(&d.lines);
 		broker_destroy(d.broker);
 		users_destroy(d.users);
 		if (rc == 0)

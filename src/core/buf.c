@@ -44,21 +44,6 @@ char *buf_room(struct buf *buf, size_t n)
 	return buf->p + buf->n;
 }
 
-void buf_put(struct buf *buf, const void *p, size_t n)
-{
-	char *at = buf_room(buf, n);
-
-	if (n)
-		memcpy(at, p, n);
-	buf->n += n;
-	buf->p[buf->n] = '\0';
-}
-
-void buf_putc(struct buf *buf, char c)
-{
-	buf_put(buf, &c, 1);
-}
-
 void buf_puts(struct buf *buf, const char *s)
 {
 	buf_put(buf, s, strlen(s));

@@ -17,12 +17,26 @@ void buf_wipe(struct buf *buf);   /* the same, for secrets: overwrites first */
 void buf_clear(struct buf *buf);  /* n = 0, the memory is kept */
 
 char *buf_room(struct buf *buf, size_t n); /* n writable bytes at the end; n is not moved */
-void buf_put(struct buf *buf, const void *p, size_t n);
-void buf_putc(struct buf *buf, char c);
 void buf_puts(struct buf *buf, const char *s);
 void buf_put_str(struct buf *buf, struct str s);
 void buf_printf(struct buf *buf, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void buf_shift(struct buf *buf, size_t n); /* drops the first n bytes */
+
+/* Written out here because writers of text call them for every few bytes. */
+static inline void buf_put(struct buf *buf, const void *p, size_t n)
+{
+	char *at = buf->size - buf->n > n ? buf->p + buf->n : buf_room(buf, n);
+
+	if (n)
+		memcpy(at, p, n);
+	at[n] = '\0';
+	buf->n += n;
+}
+
+static inline void buf_putc(struct buf *buf, char c)
+{
+	buf_put(buf, &c, 1);
+}
 
 static inline struct str buf_str(const struct buf *buf)
 {

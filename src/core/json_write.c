@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/json.h"
 
+#define TEXT_FIRST 1024 /* most texts are shorter */
+
 /* What stands behind the backslash; 0 plain, 'u' for \u00xx, 'n' and so on. */
 static char escape(unsigned char c)
 {
@@ -156,6 +158,7 @@ struct str json_text(struct arena *arena, const struct json *v)
 	struct buf buf = { NULL, 0, 0 };
 	struct str text;
 
+	buf_room(&buf, TEXT_FIRST);
 	json_write(&buf, v);
 	text = arena_str(arena, buf_str(&buf));
 	buf_finish(&buf);

@@ -10,14 +10,19 @@
 #include <time.h>
 #include <unistd.h>
 
+#define GATHER_MAX (16 << 10) /* bytes */
+
 struct log_sink {
 	int fd;
 	enum log_format format;
 	enum log_level level;
+	bool gathers;       /* lines wait for a flush */
 	struct buf waiting; /* whole lines, the first perhaps partly written */
 	struct buf line;    /* scratch */
-	uint64_t lost;      /* since the start */
-	uint64_t unsaid;    /* of these, not yet reported by a line */
+	time_t second;      /* that the text stands for */
+	char second_text[32];
+	uint64_t lost;   /* since the start */
+	uint64_t unsaid; /* of these, not yet reported by a line */
 };
 
 static const char *const level_names[] = { "debug", "info", "warn", "error" };
@@ -45,6 +50,11 @@ void log_sink_destroy(struct log_sink *sink)
 void log_sink_level(struct log_sink *sink, enum log_level level)
 {
 	sink->level = level;
+}
+
+void log_sink_gather(struct log_sink *sink)
+{
+	sink->gathers = true;
 }
 
 size_t log_sink_pending(const struct log_sink *sink)
@@ -118,23 +128,30 @@ static size_t put_escaped(struct buf *out, struct str s, enum log_format format)
 	return 1;
 }
 
+static bool is_plain(char c)
+{
+	return c >= ' ' && c < 0x7f && c != '"' && c != '\\';
+}
+
 static void put_value(struct buf *out, struct str s, enum log_format format)
 {
-	bool plain = format == LOG_LOGFMT && s.n > 0;
+	bool bare = format == LOG_LOGFMT && s.n > 0;
 	size_t i;
 
-	for (i = 0; plain && i < s.n; i++)
-		plain = s.p[i] > ' ' && s.p[i] < 0x7f && s.p[i] != '"' && s.p[i] != '=' &&
-			s.p[i] != '\\';
-	if (plain) {
+	for (i = 0; bare && i < s.n; i++)
+		bare = is_plain(s.p[i]) && s.p[i] != ' ' && s.p[i] != '=';
+	if (bare) {
 		buf_put_str(out, s);
 		return;
 	}
 	buf_putc(out, '"');
 	while (s.n) {
-		size_t n = put_escaped(out, s, format);
-
-		s = str_make(s.p + n, s.n - n);
+		for (i = 0; i < s.n && is_plain(s.p[i]); i++)
+			;
+		buf_put(out, s.p, i);
+		if (i < s.n)
+			i += put_escaped(out, str_make(s.p + i, s.n - i), format);
+		s = str_make(s.p + i, s.n - i);
 	}
 	buf_putc(out, '"');
 }
@@ -143,10 +160,16 @@ static void put_field(struct log_sink *sink, const char *key, struct str value)
 {
 	struct buf *out = &sink->line;
 
-	if (sink->format == LOG_JSON)
-		buf_printf(out, "%s\"%s\":", out->n ? "," : "{", key);
-	else
-		buf_printf(out, "%s%s=", out->n ? " " : "", key);
+	if (sink->format == LOG_JSON) {
+		buf_puts(out, out->n ? ",\"" : "{\"");
+		buf_puts(out, key);
+		buf_put(out, "\":", 2);
+	} else {
+		if (out->n)
+			buf_putc(out, ' ');
+		buf_puts(out, key);
+		buf_putc(out, '=');
+	}
 	put_value(out, value, sink->format);
 }
 
@@ -160,20 +183,38 @@ static void put_prefix(struct log_sink *sink, const struct log *log)
 		put_field(sink, log->key[i], log->value[i]);
 }
 
-static void put_line(struct log_sink *sink, const struct log *log, enum log_level level,
-		     struct str text)
+/* Writes ts into out; all but the milliseconds stay the same for a second. */
+static struct str timestamp(struct log_sink *sink, char out[sizeof(sink->second_text) + 8])
 {
 	struct timespec now;
 	struct tm tm;
-	char ts[40];
+	unsigned ms;
 	size_t n;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	gmtime_r(&now.tv_sec, &tm);
-	n = strftime(ts, sizeof(ts), "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(ts + n, sizeof(ts) - n, ".%03ldZ", now.tv_nsec / 1000000);
+	if (now.tv_sec != sink->second || !sink->second_text[0]) {
+		sink->second = now.tv_sec;
+		gmtime_r(&now.tv_sec, &tm);
+		strftime(sink->second_text, sizeof(sink->second_text), "%Y-%m-%dT%H:%M:%S", &tm);
+	}
+	ms = (unsigned)(now.tv_nsec / 1000000);
+	n = strlen(sink->second_text);
+	memcpy(out, sink->second_text, n);
+	out[n++] = '.';
+	out[n++] = (char)('0' + ms / 100);
+	out[n++] = (char)('0' + ms / 10 % 10);
+	out[n++] = (char)('0' + ms % 10);
+	out[n++] = 'Z';
+	return str_make(out, n);
+}
+
+static void put_line(struct log_sink *sink, const struct log *log, enum log_level level,
+		     struct str text)
+{
+	char ts[sizeof(sink->second_text) + 8];
+
 	buf_clear(&sink->line);
-	put_field(sink, "ts", str_of(ts));
+	put_field(sink, "ts", timestamp(sink, ts));
 	put_field(sink, "level", str_of(level_names[level]));
 	if (log)
 		put_prefix(sink, log);
@@ -217,7 +258,8 @@ void log_write(const struct log *log, enum log_level level, const char *fmt, ...
 	put_line(sink, log, level,
 		 str_make(text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1));
 	keep_line(sink);
-	log_sink_flush(sink);
+	if (!sink->gathers || level >= LOG_WARN || sink->waiting.n >= GATHER_MAX)
+		log_sink_flush(sink);
 }
 
 void log_init(struct log *log, struct log_sink *sink)

@@ -30,6 +30,9 @@ struct log_sink *log_sink_create(int fd, enum log_format format, enum log_level 
 /* Writes what is left for as long as the descriptor takes it at once, then frees. */
 void log_sink_destroy(struct log_sink *sink);
 void log_sink_level(struct log_sink *sink, enum log_level level);
+/* From here on lines below warn may wait for the owner's flush, which then comes once a turn:
+ * a write for each line costs more than the line. */
+void log_sink_gather(struct log_sink *sink);
 /* Bytes that wait for the descriptor: the owner polls fd for writing while it is not 0. */
 size_t log_sink_pending(const struct log_sink *sink);
 int log_sink_fd(const struct log_sink *sink);

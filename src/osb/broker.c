@@ -29,20 +29,20 @@ static void catalog_get(struct exchange *ex)
 	http_respond(ex->req, 200, catalog->body);
 }
 
-#define INSTANCE "/v2/service_instances/:i"
-#define BINDING INSTANCE "/service_bindings/:b"
+#define INSTANCE "v2", "service_instances", ":i"
+#define BINDING INSTANCE, "service_bindings", ":b"
 
 static const struct route routes[] = {
-	{ "GET", "/v2/catalog", catalog_get, false },
-	{ "PUT", INSTANCE, instance_put, true },
-	{ "GET", INSTANCE, instance_get, false },
-	{ "PATCH", INSTANCE, instance_patch, true },
-	{ "DELETE", INSTANCE, instance_delete, false },
-	{ "GET", INSTANCE "/last_operation", last_operation, false },
-	{ "PUT", BINDING, binding_put, true },
-	{ "GET", BINDING, binding_get, false },
-	{ "DELETE", BINDING, binding_delete, false },
-	{ "GET", BINDING "/last_operation", last_operation, false },
+	{ "GET", { "v2", "catalog" }, catalog_get, false },
+	{ "PUT", { INSTANCE }, instance_put, true },
+	{ "GET", { INSTANCE }, instance_get, false },
+	{ "PATCH", { INSTANCE }, instance_patch, true },
+	{ "DELETE", { INSTANCE }, instance_delete, false },
+	{ "GET", { INSTANCE, "last_operation" }, last_operation, false },
+	{ "PUT", { BINDING }, binding_put, true },
+	{ "GET", { BINDING }, binding_get, false },
+	{ "DELETE", { BINDING }, binding_delete, false },
+	{ "GET", { BINDING, "last_operation" }, last_operation, false },
 	{ 0 },
 };
 

@@ -286,6 +286,7 @@ static void got(struct call *call, int status)
 void exchange_get(struct exchange *ex, void (*done)(struct exchange *ex))
 {
 	struct str operation = ex->get.operation;
+	bool no_data = ex->get.no_data;
 
 	ex->then = done;
 	ex->get = (struct store_get){
@@ -295,6 +296,7 @@ void exchange_get(struct exchange *ex, void (*done)(struct exchange *ex))
 		.instance_id = ex->instance_id,
 		.binding_id = ex->binding_id,
 		.operation = operation,
+		.no_data = no_data,
 	};
 	store_get(ex->broker->store, &ex->get);
 }
@@ -387,23 +389,33 @@ static int read_id(struct exchange *ex, struct str raw, const char *what, struct
 	return bad_request(ex, &err);
 }
 
-/* Whether path has the pattern's form; ids are kept raw. */
-static bool path_fits(const char *pattern, struct str path, struct str *instance,
+/* The segments of a path, as they are; more than any route has count as one too many. */
+struct segments {
+	struct str at[ROUTE_SEGMENTS + 1];
+	size_t n;
+};
+
+static void split(struct str path, struct segments *have)
+{
+	have->n = 0;
+	while (have->n < ARRAY_LEN(have->at) && url_segment(&path, &have->at[have->n]))
+		have->n++;
+}
+
+static bool path_fits(const char *const *want, const struct segments *have, struct str *instance,
 		      struct str *binding)
 {
-	struct str wanted = str_of(pattern), want, have;
+	size_t i;
 
-	while (url_segment(&wanted, &want)) {
-		if (!url_segment(&path, &have))
-			return false;
-		if (str_is(want, ":i"))
-			*instance = have;
-		else if (str_is(want, ":b"))
-			*binding = have;
-		else if (!str_eq(want, have))
+	for (i = 0; i < have->n && want[i]; i++) {
+		if (strcmp(want[i], ":i") == 0)
+			*instance = have->at[i];
+		else if (strcmp(want[i], ":b") == 0)
+			*binding = have->at[i];
+		else if (!str_is(have->at[i], want[i]))
 			return false;
 	}
-	return !url_segment(&path, &have);
+	return i == have->n && !want[i];
 }
 
 /* Finds the route; answers 404 or 405 when there is none. */
@@ -411,12 +423,14 @@ static int find_route(struct exchange *ex, struct str path, const struct route *
 		      struct str *instance, struct str *binding)
 {
 	struct str method = ex->req->method;
+	struct segments have;
 	char allow[64] = "";
 
+	split(path, &have);
 	if (str_is(method, "HEAD"))
 		method = STR("GET");
 	for (; routes->method; routes++) {
-		if (!path_fits(routes->path, path, instance, binding))
+		if (!path_fits(routes->path, &have, instance, binding))
 			continue;
 		if (str_is(method, routes->method)) {
 			ex->route = routes;

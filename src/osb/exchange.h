@@ -34,9 +34,12 @@ struct broker {
 
 struct exchange;
 
+#define ROUTE_SEGMENTS 6
+
 struct route {
 	const char *method;
-	const char *path; /* ":i" stands for an instance's id, ":b" for a binding's */
+	/* the path's segments; ":i" stands for an instance's id, ":b" for a binding's */
+	const char *path[ROUTE_SEGMENTS + 1];
 	void (*handle)(struct exchange *ex);
 	bool has_body;
 };
@@ -104,8 +107,8 @@ int exchange_query_ids(struct exchange *ex) MUST_CHECK;
 /* A parameter of the query; {NULL, 0} when absent. */
 int exchange_query(struct exchange *ex, const char *name, struct str *out) MUST_CHECK;
 
-/* Reads the rows of instance_id (and binding_id, when the path has one); done gets the
- * exchange, and status 0; errors have been answered. */
+/* Reads the rows of instance_id (and binding_id, when the path has one), what is sealed in them
+ * unless get.no_data is set; done gets the exchange, and status 0; errors have been answered. */
 void exchange_get(struct exchange *ex, void (*done)(struct exchange *ex));
 
 /* A JSON object of a row's sealed data. 0, or has answered. */

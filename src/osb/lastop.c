@@ -112,5 +112,6 @@ void last_operation(struct exchange *ex)
 		return;
 	}
 	ex->get.operation = operation;
+	ex->get.no_data = true;
 	exchange_get(ex, answer_last);
 }

@@ -43,8 +43,7 @@ static int answers(const struct sockaddr_in *address, const char *request)
 {
 	char answer[32] = "";
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int ok = fd >= 0 &&
-		 connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 &&
+	int ok = fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 &&
 		 send(fd, request, strlen(request), MSG_NOSIGNAL) == (ssize_t)strlen(request) &&
 		 recv(fd, answer, sizeof(answer) - 1, MSG_WAITALL) > 0 &&
 		 strncmp(answer, "HTTP/1.1 200 ", 13) == 0;
