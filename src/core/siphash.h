@@ -1,6 +1,7 @@
 /* core/siphash: SipHash-2-4 with 128 bits: a keyed digest of short texts in a tenth of the time of
- * HMAC-SHA256. For tables that strangers fill, and for comparing secrets under a key that never
- * leaves the process; not for what is stored or sent.
+ * HMAC-SHA256. For tables that strangers fill, and for comparing texts by their fingerprints, under a
+ * key that nobody else has; who has no key learns nothing from a fingerprint, and finds no second
+ * text of it. Not for what a peer must verify.
  *
  * Source: Aumasson, Bernstein: "SipHash: a fast short-input PRF", and its 128-bit variant. */
 /* SPDX-License-Identifier: Apache-2.0 */

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <mbedtls/gcm.h>
-#include <mbedtls/sha256.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -351,64 +350,4 @@ int seal_open(struct seal_keys *keys, const struct seal_place *place, struct str
 	out[n] = '\0';
 	*plain = str_make((char *)out, n);
 	return 0;
-}
-
-/* -- fingerprints ----------------------------------------------------------------------- */
-
-#define BLOCK 64
-
-struct seal_print {
-	mbedtls_sha256_context inner, outer; /* the padded key has been hashed */
-};
-
-static void start_print(mbedtls_sha256_context *sha, const unsigned char key[SEAL_KEY_SIZE],
-			unsigned char pad)
-{
-	unsigned char block[BLOCK];
-	size_t i;
-
-	for (i = 0; i < BLOCK; i++)
-		block[i] = pad ^ (i < SEAL_KEY_SIZE ? key[i] : 0);
-	mbedtls_sha256_init(sha);
-	if (mbedtls_sha256_starts(sha, 0) != 0 || mbedtls_sha256_update(sha, block, BLOCK) != 0)
-		abort(); /* software that takes any input */
-	mem_wipe(block, sizeof(block));
-}
-
-struct seal_print *seal_print_create(const unsigned char key[SEAL_KEY_SIZE])
-{
-	struct seal_print *print = mem_zalloc(sizeof(*print));
-
-	start_print(&print->inner, key, 0x36);
-	start_print(&print->outer, key, 0x5c);
-	return print;
-}
-
-void seal_print_destroy(struct seal_print *print)
-{
-	if (!print)
-		return;
-	mbedtls_sha256_free(&print->inner); /* wipes */
-	mbedtls_sha256_free(&print->outer);
-	mem_free(print);
-}
-
-static void end_print(const mbedtls_sha256_context *start, const void *p, size_t n,
-		      unsigned char out[SEAL_PRINT_SIZE])
-{
-	mbedtls_sha256_context sha;
-
-	mbedtls_sha256_init(&sha);
-	mbedtls_sha256_clone(&sha, start);
-	if (mbedtls_sha256_update(&sha, p, n) != 0 || mbedtls_sha256_finish(&sha, out) != 0)
-		abort();
-	mbedtls_sha256_free(&sha);
-}
-
-void seal_print(const struct seal_print *print, struct str text, unsigned char out[SEAL_PRINT_SIZE])
-{
-	unsigned char inner[SEAL_PRINT_SIZE];
-
-	end_print(&print->inner, text.p ? text.p : "", text.n, inner);
-	end_print(&print->outer, inner, sizeof(inner), out);
 }

@@ -53,14 +53,6 @@ int seal_open(struct seal_keys *keys, const struct seal_place *place, struct str
 	      struct arena *arena, struct str *plain) MUST_CHECK;
 /* Was it sealed with the key that seals now? */
 bool seal_is_current(const struct seal_keys *keys, struct str sealed);
-/* Fingerprints: HMAC-SHA256 under one key, made ready once. */
-#define SEAL_PRINT_SIZE 32
-struct seal_print;
-struct seal_print *seal_print_create(const unsigned char key[SEAL_KEY_SIZE]);
-void seal_print_destroy(struct seal_print *print); /* wipes; NULL is fine */
-void seal_print(const struct seal_print *print, struct str text,
-		unsigned char out[SEAL_PRINT_SIZE]);
-
 /* The id of the key a value was sealed with; empty when it is no sealed value. */
 struct str seal_key_id(struct str sealed);
 

@@ -154,22 +154,21 @@ static int add_key_file(struct sqlite_db *s, const char *path, bool first, struc
 	return rc;
 }
 
-static int write_print(struct sqlite_db *s, struct str print, struct err *err)
+static int write_print(struct sqlite_db *s, struct err *err)
 {
 	struct seal_place place = { "meta", "print", 0 };
 
 	buf_clear(&s->buf);
-	seal_close(s->keys, &place, print, &s->buf);
+	seal_close(s->keys, &place, str_make((char *)s->print, sizeof(s->print)), &s->buf);
 	if (meta_set(s->db, "print", buf_str(&s->buf)) != 0)
 		return err_set(err, ERR_STORE, "%s", sqlite3_errmsg(s->db));
 	return 0;
 }
 
-/* The key of digests: made with the store, kept sealed; it also proves that the keys are right. */
+/* The key of fingerprints: made with the store, kept sealed; it also proves that the keys are right. */
 static int read_print(struct sqlite_db *s, const struct store_options *options, struct err *err)
 {
 	struct seal_place place = { "meta", "print", 0 };
-	unsigned char fresh[SEAL_KEY_SIZE];
 	struct str sealed, plain;
 	int rc = meta_get(s->db, "print", &s->arena, &sealed);
 
@@ -186,20 +185,17 @@ static int read_print(struct sqlite_db *s, const struct store_options *options, 
 		seal_keys_add_random(s->keys);
 	}
 	if (rc == ERR_NOENT) {
-		random_bytes(fresh, sizeof(fresh));
-		s->print = seal_print_create(fresh);
-		rc = write_print(s, str_make((char *)fresh, sizeof(fresh)), err);
-		mem_wipe(fresh, sizeof(fresh));
-		return rc;
+		random_bytes(s->print, sizeof(s->print));
+		return write_print(s, err);
 	}
-	if (seal_open(s->keys, &place, sealed, &s->arena, &plain) != 0 || plain.n != SEAL_KEY_SIZE)
+	if (seal_open(s->keys, &place, sealed, &s->arena, &plain) != 0 ||
+	    plain.n != sizeof(s->print))
 		return err_set(err, ERR_SEALED,
 			       "none of the keys opens the store: key \"%.*s\" does",
 			       STR_ARG(seal_key_id(sealed)));
-	s->print = seal_print_create((const unsigned char *)plain.p);
-	rc = seal_is_current(s->keys, sealed) ? 0 : write_print(s, plain, err);
+	memcpy(s->print, plain.p, sizeof(s->print));
 	mem_wipe((char *)plain.p, plain.n);
-	return rc;
+	return seal_is_current(s->keys, sealed) ? 0 : write_print(s, err);
 }
 
 /* -- what the rows say ------------------------------------------------------------------ */
@@ -332,7 +328,7 @@ static void destroy(struct sqlite_db *s)
 	db_finish(s);
 	sqlite3_close(s->db);
 	seal_keys_destroy(s->keys);
-	seal_print_destroy(s->print);
+	mem_wipe(s->print, sizeof(s->print));
 	buf_wipe(&s->buf);
 	arena_finish(&s->arena);
 	mem_free(s);

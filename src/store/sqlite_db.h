@@ -15,6 +15,7 @@
 #define OSBD_STORE_SQLITE_DB_H
 
 #include "core/metric.h"
+#include "core/siphash.h"
 #include "store/seal.h"
 #include "store/store.h"
 
@@ -83,8 +84,9 @@ struct sqlite_db {
 	struct store store; /* first */
 	sqlite3 *db;
 	sqlite3_stmt *stmt[SQL_LAST];
-	struct seal_keys *keys;     /* owned */
-	struct seal_print *print;   /* of what makes two requests the same; owned */
+	struct seal_keys *keys; /* owned */
+	/* key of the fingerprints: of ids, and of what makes two requests the same */
+	unsigned char print[SIPHASH_SIZE];
 	char id[STORE_ID_SIZE + 1]; /* in front of every op's id */
 	struct arena arena;         /* of the call that runs */
 	struct buf buf;

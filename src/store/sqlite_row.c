@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/sqlite_row.h"
 
-#include "core/digest.h"
-
 /* -- finding ---------------------------------------------------------------------------- */
 
-/* The first 8 bytes of SHA-256(prefix NUL id). */
+/* The first 8 bytes of a fingerprint of prefix NUL id. */
 static int64_t key_of(struct sqlite_db *s, struct str prefix, struct str id)
 {
-	unsigned char sum[SHA256_SIZE];
+	unsigned char print[SIPHASH_SIZE];
 	uint64_t key = 0;
 	int i;
 
@@ -16,18 +14,18 @@ static int64_t key_of(struct sqlite_db *s, struct str prefix, struct str id)
 	buf_put_str(&s->buf, prefix);
 	buf_putc(&s->buf, '\0');
 	buf_put_str(&s->buf, id);
-	digest_sha256(s->buf.p, s->buf.n, sum);
+	siphash(s->print, s->buf.p, s->buf.n, print);
 	for (i = 0; i < 8; i++)
-		key = key << 8 | sum[i];
+		key = key << 8 | print[i];
 	return (int64_t)key;
 }
 
 struct str row_digest(struct sqlite_db *s, struct arena *arena, struct str same)
 {
-	unsigned char *sum = arena_alloc(arena, SEAL_PRINT_SIZE);
+	unsigned char *print = arena_alloc(arena, SIPHASH_SIZE);
 
-	seal_print(s->print, same, sum);
-	return str_make((char *)sum, SEAL_PRINT_SIZE);
+	siphash(s->print, same.p ? same.p : "", same.n, print);
+	return str_make((char *)print, SIPHASH_SIZE);
 }
 
 static bool column_is(sqlite3_stmt *stmt, int at, struct str value)

@@ -6,7 +6,7 @@
 
 /* Text may hold any bytes, so it is kept as BLOB; what is empty is NULL. Numbers are as in
  * store.h. Rows are appended by seq. An object is found through `key`, the first 8 bytes of a
- * digest of its id: an index of small numbers stays in few pages where one of long random ids
+ * fingerprint of its id: an index of small numbers stays in few pages where one of long random ids
  * would make every insert a page of its own; the ids themselves are compared afterwards.
  * The other indexes are partial: an object at rest is in none of them. */
 static const char version_1[] =
@@ -16,7 +16,7 @@ static const char version_1[] =
 	" usable INTEGER NOT NULL, rev INTEGER NOT NULL, op INTEGER NOT NULL,"
 	" n_bindings INTEGER NOT NULL, n_binding_ops INTEGER NOT NULL,"
 	" orphan INTEGER NOT NULL," /* somebody should look at it */
-	" same BLOB," /* keyed digest of the attributes that make two requests the same */
+	" same BLOB," /* fingerprint of the attributes that make two requests the same */
 	" maintenance BLOB, dashboard_url BLOB, metadata BLOB, data BLOB,"
 	" created INTEGER NOT NULL, changed INTEGER NOT NULL);"
 	"CREATE INDEX instance_key ON instance (key);"

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/digest.h"
 #include "core/mem.h"
 #include "store/seal.h"
 
@@ -237,31 +236,12 @@ static void test_key_file(void **state)
 	seal_keys_destroy(again);
 }
 
-static void test_print(void **state)
-{
-	struct seal_print *print = seal_print_create((const unsigned char *)KEY_A);
-	unsigned char a[SEAL_PRINT_SIZE], b[SHA256_SIZE];
-	char text[300];
-	size_t n;
-
-	(void)state;
-	memset(text, 'x', sizeof(text));
-	for (n = 0; n <= sizeof(text); n++) { /* HMAC-SHA256 as the library does it */
-		seal_print(print, str_make(text, n), a);
-		digest_hmac_sha256(KEY_A, SEAL_KEY_SIZE, text, n, b);
-		assert_memory_equal(a, b, SHA256_SIZE);
-	}
-	seal_print_destroy(print);
-	seal_print_destroy(NULL);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_nonces_differ),
 		cmocka_unit_test(test_altered),    cmocka_unit_test(test_rotation),
 		cmocka_unit_test(test_key_forms),  cmocka_unit_test(test_key_file),
-		cmocka_unit_test(test_print),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
