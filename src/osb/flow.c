@@ -271,7 +271,8 @@ static void fill_end(struct osb_op *op, struct store_end *end)
 		end->metadata = json_text(arena, json_get(own, "metadata"));
 	switch (op->verb) {
 	case STORE_PROVISION:
-		set_instance_data(op, end);
+		if (json_get(own, "private")) /* the rest stands in the row since the begin */
+			set_instance_data(op, end);
 		return;
 	case STORE_UPDATE:
 		set_instance_data(op, end);
