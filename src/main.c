@@ -82,6 +82,7 @@ int main(int argc, char **argv)
 	/* before libuv looks: some versions start a kernel thread otherwise */
 	setenv("UV_USE_IO_URING", "0", 1);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error like others */
 	if (argc < 2) {
 		command_help.run(NULL, 0, NULL);
 		return EXIT_USAGE;
