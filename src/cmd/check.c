@@ -16,10 +16,10 @@ static int check(const char *config, int argc, char **argv)
 	if (rc == 0)
 		rc = setup_catalog(&setup);
 	if (rc == 0) {
-		for (i = 0; i < setup.catalog->n_offerings; i++)
-			plans += setup.catalog->offerings[i].n_plans;
+		for (i = 0; i < setup.gen->catalog->n_offerings; i++)
+			plans += setup.gen->catalog->offerings[i].n_plans;
 		printf("%s: the configuration is valid: %zu services, %zu plans\n", config,
-		       setup.catalog->n_offerings, plans);
+		       setup.gen->catalog->n_offerings, plans);
 	}
 	end = setup_finish(&setup);
 	return rc ? rc : end;

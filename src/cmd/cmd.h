@@ -6,8 +6,7 @@
 #ifndef OSBD_CMD_CMD_H
 #define OSBD_CMD_CMD_H
 
-#include "osb/backend.h"
-#include "osb/catalog.h"
+#include "osb/generation.h"
 
 enum cmd_exit { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CONFIG = 3 };
 
@@ -31,14 +30,14 @@ extern const struct backend_type *const backend_types[]; /* NULL-terminated */
 struct setup {
 	struct arena arena;
 	struct conf_errors errors;
-	struct config *config;
+	struct generation *gen;
+	const struct config *config; /* gen's */
 	struct loop loop;
 	struct log_sink *sink;
 	struct log log;
 	struct metrics metrics;
 	struct child_host children;
-	struct backend_env env;
-	struct catalog *catalog;
+	struct backend_env env; /* but for the configuration */
 	struct store *store;
 	bool has_loop, has_children;
 };
@@ -51,5 +50,6 @@ int setup_catalog(struct setup *setup);                  /* after config */
 int setup_store(struct setup *setup);                    /* after config */
 int setup_finish(struct setup *setup);
 void setup_print_errors(struct setup *setup);
+void setup_users(struct setup *setup, struct generation *gen); /* gen->users */
 
 #endif

@@ -9,7 +9,7 @@
  * or do not read their answer are closed, and all that is unfinished is resumed at the next start.
  * A second signal does not wait. */
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cmd/cmd.h"
+#include "cmd/reload.h"
 
 #include "core/notify.h"
 #include "osb/broker.h"
@@ -27,11 +27,12 @@
 
 struct daemon {
 	struct setup setup;
-	struct users *users;
+	const char *path; /* of the configuration */
 	struct broker *broker;
 	struct http_server *server;
 	struct admin *admin;
-	uv_signal_t term, intr;
+	uv_signal_t term, intr, hup;
+	struct reload reload;
 	struct timer hurry, flush, watchdog;
 	struct loop_hook lines; /* behind the store's: what its answers log is written with them */
 	bool draining, hurried, server_drained, broker_drained, broker_draining, server_gone;
@@ -54,6 +55,7 @@ static void admin_gone(void *data)
 	timer_stop(&d->hurry);
 	uv_close((uv_handle_t *)&d->term, signal_closed);
 	uv_close((uv_handle_t *)&d->intr, signal_closed);
+	uv_close((uv_handle_t *)&d->hup, signal_closed);
 	loop_stop(&d->setup.loop);
 }
 
@@ -148,6 +150,15 @@ static void on_signal(uv_signal_t *handle, int number)
 	http_server_drain(d->server, server_drained, d);
 }
 
+static void on_hup(uv_signal_t *handle, int number)
+{
+	struct daemon *d = handle->data;
+
+	(void)number;
+	if (!d->draining)
+		reload_start(&d->reload);
+}
+
 /* -- the way up --------------------------------------------------------------------------- */
 
 static void on_flush(struct timer *timer)
@@ -202,12 +213,10 @@ static void plans_read(struct call *call, int status)
 	wait->done = true;
 }
 
-/* A start that drops a plan in use is refused: its instances could never be deleted. */
 static int check_plans(struct setup *setup)
 {
 	struct plans_wait wait = { 0 };
-	int missing = 0;
-	size_t i;
+	int missing;
 
 	wait.use.call.done = plans_read;
 	wait.use.arena = &setup->arena;
@@ -217,18 +226,8 @@ static int check_plans(struct setup *setup)
 		fprintf(stderr, "osbd: store: %s\n", err_str(wait.status));
 		return EXIT_FAILED;
 	}
-	for (i = 0; i < wait.use.n_plans; i++) {
-		struct str service = wait.use.plans[i].service_id, plan = wait.use.plans[i].plan_id;
-		const struct offering *offering = catalog_offering(setup->catalog, service);
-
-		if (offering && offering_plan(offering, plan))
-			continue;
-		fprintf(stderr,
-			"osbd: services: service \"%.*s\" with plan \"%.*s\" is not offered any "
-			"more, but %" PRIu64 " instances have it\n",
-			STR_ARG(service), STR_ARG(plan), wait.use.plans[i].n);
-		missing++;
-	}
+	missing = reload_missing_plans(setup->gen, &wait.use, &setup->errors);
+	setup_print_errors(setup);
 	return missing ? EXIT_CONFIG : 0;
 }
 
@@ -249,7 +248,7 @@ static int listen_all(struct daemon *d)
 		}
 		log_info(&d->setup.log, "listening on %s, path %s", bound, l->prefix.p);
 	}
-	if (admin_listen(d->admin, &err) < 0) {
+	if (admin_listen(d->admin, &config->admin, &err) < 0) {
 		fprintf(stderr, "osbd: %s\n", err.text);
 		return EXIT_FAILED;
 	}
@@ -271,24 +270,22 @@ static int start(struct daemon *d)
 		.write_ms = limits->write_timeout,
 	};
 	struct broker_options options;
-	char self[4096];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
-	self[n > 0 ? n : 0] = '\0';
-	d->users = users_create(&s->loop, s->config, &s->children, self, &s->log, &s->metrics);
-	options = (struct broker_options){ &s->loop,   &s->log,  &s->metrics, s->config,
-					   s->catalog, s->store, d->users };
+	setup_users(s, s->gen);
+	options = (struct broker_options){ &s->loop, &s->log, &s->metrics, s->gen, s->store };
 	d->broker = broker_create(&options);
 	d->server =
 		http_server_create(&s->loop, &http, &s->log, &s->metrics, broker_handle, d->broker);
-	d->admin = admin_create(&(struct admin_options){ &s->loop, &s->log, &s->metrics, s->config,
-							 s->catalog, s->store, d->users,
-							 &s->children });
+	d->admin = admin_create(&(struct admin_options){ &s->loop, &s->log, &s->metrics, d->broker,
+							 s->store, &s->children });
+	reload_init(&d->reload, s, d->broker, d->path);
 	uv_signal_init(&s->loop.uv, &d->term);
 	uv_signal_init(&s->loop.uv, &d->intr);
-	d->term.data = d->intr.data = d;
+	uv_signal_init(&s->loop.uv, &d->hup);
+	d->term.data = d->intr.data = d->hup.data = d;
 	uv_signal_start(&d->term, on_signal, SIGTERM);
 	uv_signal_start(&d->intr, on_signal, SIGINT);
+	uv_signal_start(&d->hup, on_hup, SIGHUP);
 	broker_start(d->broker);
 	on_flush(&d->flush);
 	d->lines.end_of_turn = write_lines;
@@ -312,6 +309,7 @@ static int serve(const char *config, int argc, char **argv)
 	(void)argc;
 	(void)argv;
 	memset(&d, 0, sizeof(d));
+	d.path = config;
 	keep_to_yourself();
 	raise_files();
 	rc = setup_config(&d.setup, config);
@@ -331,7 +329,6 @@ static int serve(const char *config, int argc, char **argv)
 		loop_run_until(&d.setup.loop, &d.server_gone);
 		loop_unhook(&d.lines);
 		broker_destroy(d.broker);
-		users_destroy(d.users);
 		if (rc == 0)
 			log_info(&d.setup.log, "stopped");
 	}
@@ -349,6 +346,9 @@ const struct command command_serve = {
 		"step they are in (at most limits.drain), and exits; what is unfinished is "
 		"resumed\n"
 		"at the next start. A second signal does not wait.\n"
+		"SIGHUP reads FILE anew: a configuration with errors, or without a plan that is "
+		"in\n"
+		"use, changes nothing, and the log says why.\n"
 		"\n"
 		"The log goes to standard error, a line each.\n",
 	.needs_config = true,

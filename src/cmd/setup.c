@@ -31,11 +31,12 @@ int setup_config(struct setup *setup, const char *path)
 	int rc;
 
 	memset(setup, 0, sizeof(*setup));
-	rc = config_load(path, &setup->arena, &setup->config, &setup->errors);
+	rc = generation_read(path, &setup->gen, &setup->errors);
 	if (rc < 0) {
 		setup_print_errors(setup);
 		return EXIT_CONFIG;
 	}
+	setup->config = setup->gen->config;
 	metrics_init(&setup->metrics);
 	if (loop_init(&setup->loop) < 0) {
 		fputs("osbd: cannot make an event loop\n", stderr);
@@ -94,15 +95,22 @@ int setup_catalog(struct setup *setup)
 	setup->env = (struct backend_env){
 		.loop = &setup->loop,
 		.children = &setup->children,
-		.config = setup->config,
 		.metrics = &setup->metrics,
 		.run_dir = children->directory.p,
 	};
-	users_lint(setup->config, &setup->errors);
-	rc = catalog_build(&setup->env, backend_types, &setup->arena, &setup->catalog,
-			   &setup->errors);
+	rc = generation_open(setup->gen, &setup->env, backend_types, &setup->errors);
 	setup_print_errors(setup);
-	return rc < 0 || setup->errors.n_errors ? EXIT_CONFIG : 0;
+	return rc < 0 ? EXIT_CONFIG : 0;
+}
+
+void setup_users(struct setup *setup, struct generation *gen)
+{
+	char self[4096];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	self[n > 0 ? n : 0] = '\0';
+	gen->users = users_create(&setup->loop, gen->config, &setup->children, self, &setup->log,
+				  &setup->metrics);
 }
 
 static int make_store_directory(struct setup *setup, const char *path)
@@ -171,7 +179,7 @@ int setup_finish(struct setup *setup)
 		store_close(setup->store, store_closed, &closed);
 		loop_run_until(&setup->loop, &closed);
 	}
-	catalog_close(setup->catalog);
+	generation_unref(setup->gen);
 	if (setup->has_children)
 		child_host_finish(&setup->children);
 	if (setup->has_loop) {

@@ -72,6 +72,9 @@ struct journal *journal_create(const struct journal_options *options);
 void journal_destroy(struct journal *journal);
 /* A service whose ops may run here; again with another max: changes it. */
 void journal_service(struct journal *journal, struct str name, uint32_t max_running);
+/* Changes what journal_create() was told; running ops go on. */
+void journal_limits(struct journal *journal, uint32_t max_running, uint32_t max_waiting,
+		    uint64_t keep_ended, uint64_t keep_gone);
 /* Begins to claim and to keep house (retention, re-sealing). */
 void journal_start(struct journal *journal);
 /* Ends all activity: claims nothing new, lets each running step end for at most ms, then cancels

@@ -539,15 +539,23 @@ static void add_metrics(struct journal *journal)
 		}
 }
 
+void journal_limits(struct journal *journal, uint32_t max_running, uint32_t max_waiting,
+		    uint64_t keep_ended, uint64_t keep_gone)
+{
+	struct journal_options *options = &journal->options;
+
+	options->max_running = max_running ? max_running : 64;
+	options->max_waiting = max_waiting ? max_waiting : 1000;
+	options->keep_ended = keep_ended;
+	options->keep_gone = keep_gone;
+	journal_look_for_work(journal);
+}
+
 struct journal *journal_create(const struct journal_options *options)
 {
 	struct journal *journal = mem_zalloc(sizeof(*journal));
 
 	journal->options = *options;
-	if (!journal->options.max_running)
-		journal->options.max_running = 64;
-	if (!journal->options.max_waiting)
-		journal->options.max_waiting = 1000;
 	journal->loop = options->loop;
 	journal->store = options->store;
 	log_child(&journal->log, options->log);
@@ -555,6 +563,8 @@ struct journal *journal_create(const struct journal_options *options)
 	list_init(&journal->services);
 	list_init(&journal->running);
 	list_init(&journal->waits);
+	journal_limits(journal, options->max_running, options->max_waiting, options->keep_ended,
+		       options->keep_gone);
 	add_metrics(journal);
 	return journal;
 }

@@ -30,6 +30,7 @@
 #include "osb/config.h"
 
 struct backend;
+struct generation;
 struct schema;
 struct offering;
 
@@ -106,6 +107,7 @@ struct osb_op {
 	struct str predecessor; /* bind: the binding that this one replaces; empty: none */
 	const struct json *predecessor_response; /* its bind response; NULL: none */
 	bool by_platform;                        /* false: an expiry, asked by osbd itself */
+	struct generation *generation;           /* held until the op is freed */
 	const struct json *request;              /* the row's, for osb/flow */
 	struct unbind_all *unbind_all;           /* for osb/unbind_all */
 };

@@ -11,7 +11,7 @@
 
 static void catalog_get(struct exchange *ex)
 {
-	const struct catalog *catalog = ex->broker->catalog;
+	const struct catalog *catalog = ex->gen->catalog;
 	struct str known = http_request_header(ex->req, "if-none-match"), tag;
 
 	http_set_header(ex->req, "ETag", str_of(catalog->etag));
@@ -83,9 +83,25 @@ static void add_metrics(struct broker *broker, struct metrics *metrics)
 	}
 }
 
+static void apply(struct broker *broker)
+{
+	const struct catalog *catalog = broker->gen->catalog;
+	const struct config_limits *limits = &broker->gen->config->limits;
+	size_t i;
+
+	broker->flows.gen = broker->gen;
+	for (i = 0; i < catalog->n_offerings; i++) {
+		const struct offering *offering = &catalog->offerings[i];
+
+		journal_service(broker->journal, offering->name, slots_of(offering));
+	}
+	journal_limits(broker->journal, (uint32_t)limits->max_running,
+		       (uint32_t)limits->max_waiting, limits->keep_ended,
+		       limits->keep_ended + limits->keep_gone);
+}
+
 struct broker *broker_create(const struct broker_options *options)
 {
-	const struct config_limits *limits = &options->config->limits;
 	struct broker *broker = mem_zalloc(sizeof(*broker));
 	struct journal_options journal = {
 		.loop = options->loop,
@@ -94,29 +110,27 @@ struct broker *broker_create(const struct broker_options *options)
 		.metrics = options->metrics,
 		.user = &osb_journal_user,
 		.data = &broker->flows,
-		.max_running = (uint32_t)limits->max_running,
-		.max_waiting = (uint32_t)limits->max_waiting,
-		.keep_ended = limits->keep_ended,
-		.keep_gone = limits->keep_ended + limits->keep_gone,
 	};
-	size_t i;
 
 	broker->loop = options->loop;
 	log_child(&broker->log, options->log);
-	broker->config = options->config;
-	broker->catalog = options->catalog;
+	broker->gen = generation_ref(options->gen);
 	broker->store = options->store;
-	broker->users = options->users;
-	broker->flows = (struct flows){ options->loop, &broker->log, options->catalog };
+	broker->flows = (struct flows){ .loop = options->loop, .log = &broker->log };
 	broker->journal = journal_create(&journal);
-	for (i = 0; i < options->catalog->n_offerings; i++) {
-		const struct offering *offering = &options->catalog->offerings[i];
-
-		journal_service(broker->journal, offering->name, slots_of(offering));
-	}
+	apply(broker);
 	broker->expiry = expiry_create(broker);
 	add_metrics(broker, options->metrics);
 	return broker;
+}
+
+void broker_reload(struct broker *broker, struct generation *gen)
+{
+	struct generation *old = broker->gen;
+
+	broker->gen = generation_ref(gen);
+	apply(broker);
+	generation_unref(old);
 }
 
 void broker_start(struct broker *broker)
@@ -164,5 +178,6 @@ void broker_destroy(struct broker *broker)
 	journal_destroy(broker->journal);
 	for (i = 1; i < ARRAY_LEN(broker->requests); i++)
 		metrics_remove(&broker->requests[i]);
+	generation_unref(broker->gen);
 	mem_free(broker);
 }

@@ -12,15 +12,15 @@ struct broker_options {
 	struct loop *loop;
 	const struct log *log;
 	struct metrics *metrics;
-	const struct config *config;
-	const struct catalog *catalog;
+	struct generation *gen; /* opened, with users; the broker takes a reference */
 	struct store *store;
-	struct users *users;
 };
 
 struct broker *broker_create(const struct broker_options *options);
 /* Takes up what a predecessor left, and begins to keep time. */
 void broker_start(struct broker *broker);
+/* Requests and operations that begin from now on have the new generation. */
+void broker_reload(struct broker *broker, struct generation *gen);
 /* An http_handler; data: the broker. */
 void broker_handle(struct http_request *req, void *data);
 /* Ends all operations here, as journal_drain() does; no request is in flight any more when

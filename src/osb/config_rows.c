@@ -679,11 +679,11 @@ const struct conf_key config_file_rows[] = {
 	  .size = sizeof(struct config_admin),
 	  .doc = "Where /healthz (alive), /readyz (ready for requests), /metrics (Prometheus text) "
 		 "and /orphans are served. Nowhere unless it is said." },
-	{ "platforms", CONF_LIST, 0,
+	{ "platforms", CONF_LIST, CONF_RELOADABLE,
 	  CONF_LIST_AT(struct config_file, config.platforms, config.n_platforms),
 	  .rows = platform_rows, .fallback = "[{name: default}]", .min = 1, .max = 64,
 	  .doc = "Who may have instances here: each platform sees its own." },
-	{ "authentication", CONF_ENUM, 0, FILE_(authentication), .fallback = "basic",
+	{ "authentication", CONF_ENUM, CONF_RELOADABLE, FILE_(authentication), .fallback = "basic",
 	  .names = authentication_names,
 	  .doc = "How users show who they are: name and password, or not at all, which is allowed "
 		 "only "
@@ -696,8 +696,8 @@ const struct conf_key config_file_rows[] = {
 	{ "store", CONF_OBJECT, 0, .width = sizeof(struct config_file), .rows = store_rows,
 	  .size = sizeof(struct config_file), .check = check_store,
 	  .doc = "Where instances, bindings and operations are kept." },
-	{ "seal", CONF_OBJECT, CONF_RELOADABLE | CONF_HIDDEN, .width = sizeof(struct config_file),
-	  .rows = seal_rows, .size = sizeof(struct config_file),
+	{ "seal", CONF_OBJECT, CONF_HIDDEN, .width = sizeof(struct config_file), .rows = seal_rows,
+	  .size = sizeof(struct config_file),
 	  .doc = "Keys for credentials and parameters in the store. Without them an SQLite store "
 		 "makes one beside its file." },
 	{ "limits", CONF_OBJECT, CONF_RELOADABLE, FILE_(config.limits), .rows = limits_rows,

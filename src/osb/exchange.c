@@ -145,7 +145,7 @@ int exchange_plan(struct exchange *ex)
 	    json_want_string(ex->body, "", "plan_id", JSON_REQUIRED | JSON_NONEMPTY, &plan_id,
 			     &err) < 0)
 		return bad_request(ex, &err);
-	ex->offering = catalog_offering(ex->broker->catalog, service_id);
+	ex->offering = catalog_offering(ex->gen->catalog, service_id);
 	if (!ex->offering) {
 		err_set(&err, ERR_INVALID, "service_id: the catalog has no such service");
 		return bad_request(ex, &err);
@@ -516,6 +516,11 @@ static void users_checked(struct call *call, int status)
 	checked(call->data, status);
 }
 
+static void let_go(void *data)
+{
+	generation_unref(data);
+}
+
 void exchange_start(struct broker *broker, struct http_request *req, const struct route *routes)
 {
 	struct start *start = arena_zalloc(&req->arena, sizeof(*start));
@@ -531,12 +536,14 @@ void exchange_start(struct broker *broker, struct http_request *req, const struc
 	req->data = ex;
 	if (identity.n)
 		http_set_header(req, "X-Broker-API-Request-Identity", identity);
-	ex->platform = find_platform(broker->config, &start->path);
+	ex->gen = generation_ref(broker->gen);
+	arena_defer(&req->arena, let_go, ex->gen);
+	ex->platform = find_platform(ex->gen->config, &start->path);
 	ex->check.call.done = users_checked;
 	ex->check.call.data = start;
 	ex->check.authorization = http_request_header(req, "authorization");
 	ex->check.peer = req->peer;
 	ex->check.platform = ex->platform;
-	if (users_check(broker->users, &ex->check, &status))
+	if (users_check(ex->gen->users, &ex->check, &status))
 		checked(start, status);
 }

@@ -22,11 +22,9 @@
 struct broker {
 	struct loop *loop;
 	struct log log;
-	const struct config *config;
-	const struct catalog *catalog;
+	struct generation *gen; /* the current one */
 	struct store *store;
 	struct journal *journal;
-	struct users *users;
 	struct flows flows;
 	struct metric requests[6]; /* by class of status; 0 unused */
 	struct expiry *expiry;
@@ -48,6 +46,7 @@ struct exchange {
 	struct http_request *req; /* its arena is the exchange's */
 	struct arena *arena;
 	struct broker *broker;
+	struct generation *gen; /* the one it began with; held until the answer is written */
 	const struct config_platform *platform;
 	const struct route *route;
 	struct str instance_id, binding_id; /* decoded */

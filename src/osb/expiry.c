@@ -61,7 +61,7 @@ static void begin_next(struct expiry *expiry)
 
 	for (; expiry->next < expiry->list.n_rows; expiry->next++) {
 		row = &expiry->list.rows[expiry->next];
-		offering = catalog_offering(broker->catalog, row->instance.service_id);
+		offering = catalog_offering(broker->gen->catalog, row->instance.service_id);
 		if (offering)
 			break;
 		log_error(&broker->log, "expiry: the catalog has no service \"%.*s\" any more",

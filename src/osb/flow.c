@@ -135,13 +135,15 @@ static void free_flow(struct journal_op *job)
 	if (!job->given_up && op->backend->type->finish_op)
 		op->backend->type->finish_op(op);
 	op_finish(&job->op);
+	generation_unref(op->generation);
 	mem_free(op);
 }
 
 static struct osb_op *make_op(const struct flows *flows, const struct store_claimed *row,
 			      struct err *err)
 {
-	const struct offering *offering = catalog_offering_named(flows->catalog, row->op.service);
+	const struct offering *offering =
+		catalog_offering_named(flows->gen->catalog, row->op.service);
 	const struct plan *plan = offering ? offering_plan(offering, row->op.plan_id) : NULL;
 	const struct backend_verb *verb, *back;
 	struct osb_op *op;
@@ -175,6 +177,7 @@ static struct osb_op *make_op(const struct flows *flows, const struct store_clai
 	op->job.answer = verb->answer;
 	op->verb = row->op.verb == STORE_EXPIRE ? STORE_UNBIND : row->op.verb;
 	op->by_platform = row->op.verb != STORE_EXPIRE;
+	op->generation = generation_ref(flows->gen);
 	op->backend = offering->backend;
 	op->offering = offering;
 	op->plan = plan;

@@ -11,14 +11,14 @@
 #ifndef OSBD_OSB_FLOW_H
 #define OSBD_OSB_FLOW_H
 
-#include "osb/catalog.h"
+#include "osb/generation.h"
 
 extern const struct journal_user osb_journal_user; /* data: struct flows */
 
 struct flows {
 	struct loop *loop;
 	const struct log *log;
-	const struct catalog *catalog;
+	struct generation *gen; /* the current one; the broker holds it */
 };
 
 /* The text that makes two requests the same. All of it is compared as JSON values; parameters

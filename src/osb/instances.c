@@ -5,7 +5,7 @@
 
 int instance_plan(struct exchange *ex, const struct store_instance *instance)
 {
-	ex->offering = catalog_offering(ex->broker->catalog, instance->service_id);
+	ex->offering = catalog_offering(ex->gen->catalog, instance->service_id);
 	ex->plan = ex->offering ? offering_plan(ex->offering, instance->plan_id) : NULL;
 	if (ex->plan)
 		return 0;

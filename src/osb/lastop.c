@@ -18,7 +18,7 @@ static enum store_verb steps_verb(const struct store_op *op)
 
 static void set_retry_after(struct exchange *ex, const struct store_op *op)
 {
-	const struct offering *offering = catalog_offering_named(ex->broker->catalog, op->service);
+	const struct offering *offering = catalog_offering_named(ex->gen->catalog, op->service);
 	const struct plan *plan = offering ? offering_plan(offering, op->plan_id) : NULL;
 	const struct op_step *step;
 	uint64_t seconds;
@@ -86,7 +86,7 @@ static void answer_last(struct exchange *ex)
 		answer_error(ex, 404, "NotFound", "there is no such %s", what);
 		return;
 	}
-	if (state == STORE_GONE && now > changed + ex->broker->config->limits.keep_ended) {
+	if (state == STORE_GONE && now > changed + ex->gen->config->limits.keep_ended) {
 		answer_error(ex, 410, "Gone", "the %s is gone", what);
 		return;
 	}

@@ -172,7 +172,7 @@ static void answer_timeout(struct exchange *ex)
 		"the %s was not done within %llu s%s; with accepts_incomplete=true it would go "
 		"on in the background",
 		store_verb_name(ex->verb),
-		(unsigned long long)ex->broker->config->limits.sync_within / 1000,
+		(unsigned long long)ex->gen->config->limits.sync_within / 1000,
 		is_create(ex->verb) ? " and is being undone" : ", but goes on");
 }
 
@@ -231,7 +231,7 @@ static void end_waited(struct call *call, int status)
 
 static void wait_for(struct exchange *ex, bool end)
 {
-	const struct config_limits *limits = &ex->broker->config->limits;
+	const struct config_limits *limits = &ex->gen->config->limits;
 
 	ex->wait = (struct journal_wait){
 		.call = { .done = end ? end_waited : answer_waited, .data = ex },

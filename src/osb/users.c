@@ -178,16 +178,21 @@ struct users *users_create(struct loop *loop, const struct config *config,
 	return users;
 }
 
-void users_destroy(struct users *users)
+void users_retire(struct users *users)
 {
 	size_t i;
 
-	if (!users)
-		return;
-	assert(list_empty(&users->jobs));
 	for (i = 0; i < REASONS; i++)
 		metrics_remove(&users->failures[i]);
 	metrics_remove(&users->verifications);
+}
+
+void users_destroy(struct users *users)
+{
+	if (!users)
+		return;
+	assert(list_empty(&users->jobs));
+	users_retire(users);
 	mem_wipe(users->credentials, users->n_credentials * sizeof(struct credential));
 	mem_free(users->credentials);
 	mem_free(users->accounts);

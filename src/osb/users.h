@@ -32,6 +32,8 @@ struct users;
 struct users *users_create(struct loop *loop, const struct config *config,
 			   struct child_host *children, const char *verifier, const struct log *log,
 			   struct metrics *metrics);
+/* Takes its metrics out of the registry: before a successor registers the same. */
+void users_retire(struct users *users);
 void users_destroy(struct users *users); /* no check is active; NULL is fine */
 
 /* One check. status 0: user is set. ERR_ACCESS: 401. ERR_BUSY: 429 with retry_after seconds: too

@@ -55,7 +55,9 @@ static void send_ready(struct look *look, int store)
 
 	json_set_cstr(arena, checks, "store", store == 0 ? "ok" : err_str(store));
 	json_set(arena, checks, "catalog",
-		 json_printf(arena, look->admin->options.catalog->n_offerings ? "ok" : "empty"));
+		 json_printf(arena, look->admin->options.broker->gen->catalog->n_offerings
+					    ? "ok"
+					    : "empty"));
 	json_set_cstr(arena, checks, "serving", look->admin->draining ? "draining" : "ok");
 	json_set_cstr(arena, body, "status", ready ? "ready" : "not ready");
 	json_set(arena, body, "checks", checks);
@@ -204,15 +206,23 @@ static void users_checked(struct call *call, int status)
 	checked(call->data, status);
 }
 
+static void let_go(void *data)
+{
+	generation_unref(data);
+}
+
 static void authorize(struct look *look)
 {
+	struct generation *gen = generation_ref(look->admin->options.broker->gen);
 	int status;
+
+	arena_defer(&look->req->arena, let_go, gen);
 
 	look->check.call.done = users_checked;
 	look->check.call.data = look;
 	look->check.authorization = http_request_header(look->req, "authorization");
 	look->check.peer = look->req->peer;
-	if (users_check(look->admin->options.users, &look->check, &status))
+	if (users_check(gen->users, &look->check, &status))
 		checked(look, status);
 }
 
@@ -334,9 +344,8 @@ struct admin *admin_create(const struct admin_options *options)
 	return admin;
 }
 
-int admin_listen(struct admin *admin, struct err *err)
+int admin_listen(struct admin *admin, const struct config_admin *config, struct err *err)
 {
-	const struct config_admin *config = &admin->options.config->admin;
 	char bound[256], address[256];
 
 	admin->address_local = config->listen.local;

@@ -21,16 +21,15 @@ struct admin_options {
 	struct loop *loop;
 	const struct log *log;
 	struct metrics *metrics;
-	const struct config *config;
-	const struct catalog *catalog;
+	struct broker *broker; /* for its current generation */
 	struct store *store;
-	struct users *users;
 	struct child_host *children;
 };
 
 struct admin *admin_create(const struct admin_options *options);
-/* Listens where config.admin says; nowhere is fine. */
-int admin_listen(struct admin *admin, struct err *err) MUST_CHECK;
+/* Listens where config says; nowhere is fine. */
+int admin_listen(struct admin *admin, const struct config_admin *config,
+		 struct err *err) MUST_CHECK;
 void admin_draining(struct admin *admin); /* not ready from now on */
 /* done runs once, from the loop, when all is closed and freed. */
 void admin_destroy(struct admin *admin, void (*done)(void *data), void *data);

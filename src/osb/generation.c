@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "osb/generation.h"
+
+int generation_read(const char *path, struct generation **out, struct conf_errors *errors)
+{
+	struct generation *gen = mem_zalloc(sizeof(*gen));
+	int rc = config_load(path, &gen->arena, &gen->config, errors);
+
+	gen->refs = 1;
+	if (rc < 0) {
+		generation_unref(gen);
+		return rc;
+	}
+	*out = gen;
+	return 0;
+}
+
+int generation_open(struct generation *gen, const struct backend_env *env,
+		    const struct backend_type *const *types, struct conf_errors *errors)
+{
+	size_t before = errors->n_errors;
+	int rc;
+
+	gen->env = *env;
+	gen->env.config = gen->config;
+	users_lint(gen->config, errors);
+	rc = catalog_build(&gen->env, types, &gen->arena, &gen->catalog, errors);
+	return rc < 0 || errors->n_errors > before ? ERR_INVALID : 0;
+}
+
+struct generation *generation_ref(struct generation *gen)
+{
+	gen->refs++;
+	return gen;
+}
+
+void generation_unref(struct generation *gen)
+{
+	if (!gen || --gen->refs)
+		return;
+	users_destroy(gen->users);
+	catalog_close(gen->catalog);
+	arena_finish(&gen->arena);
+	mem_free(gen);
+}
