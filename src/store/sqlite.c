@@ -4,8 +4,9 @@
 #include "store/sqlite.h"
 
 #include "core/digest.h"
-#include "store/sqlite_ops.h"
+#include "store/sqlite_db.h"
 #include "store/sqlite_schema.h"
+#include "store/tx.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -120,11 +121,11 @@ static int open_file(struct sqlite_db *s, const char *path, struct err *err)
 		rc = make_file(path, err);
 	if (rc != 0)
 		return rc;
-	if (sqlite3_open_v2(path, &s->db, flags, NULL) != SQLITE_OK)
+	if (sqlite3_open_v2(path, &s->sqlite, flags, NULL) != SQLITE_OK)
 		return err_set(err, access(path, R_OK | W_OK) != 0 ? ERR_ACCESS : ERR_STORE, "%s",
-			       s->db ? sqlite3_errmsg(s->db) : "no memory");
-	if (sqlite3_exec(s->db, pragmas, NULL, NULL, NULL) != SQLITE_OK)
-		return failed(s->db, path, err);
+			       s->sqlite ? sqlite3_errmsg(s->sqlite) : "no memory");
+	if (sqlite3_exec(s->sqlite, pragmas, NULL, NULL, NULL) != SQLITE_OK)
+		return failed(s->sqlite, path, err);
 	return 0;
 }
 
@@ -133,22 +134,22 @@ static int open_file(struct sqlite_db *s, const char *path, struct err *err)
 static int add_key_file(struct sqlite_db *s, const char *path, bool first, struct err *err)
 {
 	char *dir = directory_of(path), *file = mem_alloc(strlen(dir) + sizeof("/seal.key"));
-	bool given = seal_keys_count(s->keys) > 0, made = false;
+	bool given = seal_keys_count(s->db.keys) > 0, made = false;
 	int rc;
 
 	sprintf(file, "%s/seal.key", dir);
 	if (given && access(file, F_OK) != 0)
 		rc = 0;
 	else
-		rc = seal_keys_add_file(s->keys, file, first && !given, &made, err);
+		rc = seal_keys_add_file(s->db.keys, file, first && !given, &made, err);
 	if (rc == ERR_NOENT)
 		rc = err_set(err, rc,
 			     "%s is missing and no keys are configured: what the store keeps is "
 			     "sealed with it",
 			     file);
 	if (made)
-		log_info(&s->store.log, "made %s: keep a copy, the store cannot be read without it",
-			 file);
+		log_info(&s->db.store.log,
+			 "made %s: keep a copy, the store cannot be read without it", file);
 	mem_free(file);
 	mem_free(dir);
 	return rc;
@@ -158,10 +159,11 @@ static int write_print(struct sqlite_db *s, struct err *err)
 {
 	struct seal_place place = { "meta", "print", 0 };
 
-	buf_clear(&s->buf);
-	seal_close(s->keys, &place, str_make((char *)s->print, sizeof(s->print)), &s->buf);
-	if (meta_set(s->db, "print", buf_str(&s->buf)) != 0)
-		return err_set(err, ERR_STORE, "%s", sqlite3_errmsg(s->db));
+	buf_clear(&s->db.buf);
+	seal_close(s->db.keys, &place, str_make((char *)s->db.print, sizeof(s->db.print)),
+		   &s->db.buf);
+	if (meta_set(s->sqlite, "print", buf_str(&s->db.buf)) != 0)
+		return err_set(err, ERR_STORE, "%s", sqlite3_errmsg(s->sqlite));
 	return 0;
 }
 
@@ -170,32 +172,32 @@ static int read_print(struct sqlite_db *s, const struct store_options *options, 
 {
 	struct seal_place place = { "meta", "print", 0 };
 	struct str sealed, plain;
-	int rc = meta_get(s->db, "print", &s->arena, &sealed);
+	int rc = meta_get(s->sqlite, "print", &s->db.arena, &sealed);
 
 	if (rc != 0 && rc != ERR_NOENT)
-		return err_set(err, ERR_STORE, "%s", sqlite3_errmsg(s->db));
+		return err_set(err, ERR_STORE, "%s", sqlite3_errmsg(s->sqlite));
 	if (options->keys)
-		seal_keys_add_all(s->keys, options->keys);
+		seal_keys_add_all(s->db.keys, options->keys);
 	if (!in_memory(options->path)) {
 		int added = add_key_file(s, options->path, rc == ERR_NOENT, err);
 
 		if (added != 0)
 			return added;
-	} else if (seal_keys_count(s->keys) == 0) {
-		seal_keys_add_random(s->keys);
+	} else if (seal_keys_count(s->db.keys) == 0) {
+		seal_keys_add_random(s->db.keys);
 	}
 	if (rc == ERR_NOENT) {
-		random_bytes(s->print, sizeof(s->print));
+		random_bytes(s->db.print, sizeof(s->db.print));
 		return write_print(s, err);
 	}
-	if (seal_open(s->keys, &place, sealed, &s->arena, &plain) != 0 ||
-	    plain.n != sizeof(s->print))
+	if (seal_open(s->db.keys, &place, sealed, &s->db.arena, &plain) != 0 ||
+	    plain.n != sizeof(s->db.print))
 		return err_set(err, ERR_SEALED,
 			       "none of the keys opens the store: key \"%.*s\" does",
 			       STR_ARG(seal_key_id(sealed)));
-	memcpy(s->print, plain.p, sizeof(s->print));
+	memcpy(s->db.print, plain.p, sizeof(s->db.print));
 	mem_wipe((char *)plain.p, plain.n);
-	return seal_is_current(s->keys, sealed) ? 0 : write_print(s, err);
+	return seal_is_current(s->db.keys, sealed) ? 0 : write_print(s, err);
 }
 
 /* -- what the rows say ------------------------------------------------------------------ */
@@ -203,25 +205,25 @@ static int read_print(struct sqlite_db *s, const struct store_options *options, 
 static int query(struct sqlite_db *s, const char *sql, int64_t *value, struct err *err)
 {
 	sqlite3_stmt *stmt;
-	bool ok = sqlite3_prepare_v2(s->db, sql, -1, &stmt, NULL) == SQLITE_OK;
+	bool ok = sqlite3_prepare_v2(s->sqlite, sql, -1, &stmt, NULL) == SQLITE_OK;
 
 	if (ok && sqlite3_step(stmt) == SQLITE_ROW)
 		*value = sqlite3_column_int64(stmt, 0);
 	if (ok)
 		ok = sqlite3_finalize(stmt) == SQLITE_OK;
-	return ok ? 0 : err_set(err, ERR_STORE, "%s", sqlite3_errmsg(s->db));
+	return ok ? 0 : err_set(err, ERR_STORE, "%s", sqlite3_errmsg(s->sqlite));
 }
 
 static int read_next(struct sqlite_db *s, enum table table, const char *name, const char *sql,
 		     struct err *err)
 {
 	int64_t kept = 0, last = 0;
-	int rc = meta_get_int(s->db, name, &kept);
+	int rc = meta_get_int(s->sqlite, name, &kept);
 
 	if (rc != 0 && rc != ERR_NOENT)
-		return err_set(err, ERR_STORE, "%s", sqlite3_errmsg(s->db));
+		return err_set(err, ERR_STORE, "%s", sqlite3_errmsg(s->sqlite));
 	rc = query(s, sql, &last, err);
-	s->counts.next[table] = last + 1 > kept ? last + 1 : kept;
+	s->db.counts.next[table] = last + 1 > kept ? last + 1 : kept;
 	return rc;
 }
 
@@ -230,31 +232,31 @@ static int count_ops(struct sqlite_db *s, struct err *err)
 	sqlite3_stmt *stmt;
 	int rc;
 
-	if (sqlite3_prepare_v2(s->db,
+	if (sqlite3_prepare_v2(s->sqlite,
 			       "SELECT verb, state, count(*) FROM op INDEXED BY op_live"
 			       " WHERE state <> 2 GROUP BY 1, 2",
 			       -1, &stmt, NULL) != SQLITE_OK)
-		return err_set(err, ERR_STORE, "%s", sqlite3_errmsg(s->db));
+		return err_set(err, ERR_STORE, "%s", sqlite3_errmsg(s->sqlite));
 	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
 		int verb = sqlite3_column_int(stmt, 0), state = sqlite3_column_int(stmt, 1);
 
 		if (verb >= 0 && verb < STORE_VERBS && state >= 0 && state < 4)
-			s->counts.ops[verb][state] = (uint64_t)sqlite3_column_int64(stmt, 2);
+			s->db.counts.ops[verb][state] = (uint64_t)sqlite3_column_int64(stmt, 2);
 	}
 	sqlite3_finalize(stmt);
-	return rc == SQLITE_DONE ? 0 : err_set(err, ERR_STORE, "%s", sqlite3_errmsg(s->db));
+	return rc == SQLITE_DONE ? 0 : err_set(err, ERR_STORE, "%s", sqlite3_errmsg(s->sqlite));
 }
 
 static int read_id(struct sqlite_db *s, struct err *err)
 {
 	struct str id;
-	int rc = meta_get(s->db, "id", &s->arena, &id);
+	int rc = meta_get(s->sqlite, "id", &s->db.arena, &id);
 
 	if (rc == ERR_NOENT) {
-		random_id(s->id, STORE_ID_SIZE);
-		rc = meta_set(s->db, "id", str_of(s->id));
+		random_id(s->db.id, STORE_ID_SIZE);
+		rc = meta_set(s->sqlite, "id", str_of(s->db.id));
 	} else if (rc == 0 && id.n == STORE_ID_SIZE) {
-		memcpy(s->id, id.p, STORE_ID_SIZE);
+		memcpy(s->db.id, id.p, STORE_ID_SIZE);
 	} else {
 		rc = ERR_STORE;
 	}
@@ -266,14 +268,14 @@ static int take_over(struct sqlite_db *s, struct err *err)
 {
 	int n;
 
-	if (sqlite3_exec(s->db,
+	if (sqlite3_exec(s->sqlite,
 			 "UPDATE op INDEXED BY op_live SET state = 0, owner = NULL"
 			 " WHERE state <> 2 AND state = 1",
 			 NULL, NULL, NULL) != SQLITE_OK)
-		return err_set(err, ERR_STORE, "%s", sqlite3_errmsg(s->db));
-	n = sqlite3_changes(s->db);
+		return err_set(err, ERR_STORE, "%s", sqlite3_errmsg(s->sqlite));
+	n = sqlite3_changes(s->sqlite);
 	if (n > 0)
-		log_info(&s->store.log, "%d operations of the process before this one go on", n);
+		log_info(&s->db.store.log, "%d operations of the process before this one go on", n);
 	return 0;
 }
 
@@ -304,16 +306,16 @@ static int prepare(struct sqlite_db *s, const struct store_options *options, str
 	int rc = open_file(s, options->path, err);
 
 	if (rc == 0)
-		rc = schema_migrate(s->db, &sqlite_schema, &fresh, err);
+		rc = schema_migrate(s->sqlite, &sqlite_schema, &fresh, err);
 	if (rc != 0)
 		return rc;
-	if (sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)
-		return failed(s->db, options->path, err);
+	if (sqlite3_exec(s->sqlite, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)
+		return failed(s->sqlite, options->path, err);
 	rc = read_store(s, options, err);
-	if (rc == 0 && sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
-		rc = err_set(err, ERR_STORE, "%s", sqlite3_errmsg(s->db));
+	if (rc == 0 && sqlite3_exec(s->sqlite, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
+		rc = err_set(err, ERR_STORE, "%s", sqlite3_errmsg(s->sqlite));
 	if (rc == 0 && fresh)
-		log_info(&s->store.log, "made a new store");
+		log_info(&s->db.store.log, "made a new store");
 	return rc;
 }
 
@@ -326,11 +328,11 @@ static void destroy(struct sqlite_db *s)
 	metrics_remove(&s->commit_failures);
 	metrics_remove(&s->commit_seconds);
 	db_finish(s);
-	sqlite3_close(s->db);
-	seal_keys_destroy(s->keys);
-	mem_wipe(s->print, sizeof(s->print));
-	buf_wipe(&s->buf);
-	arena_finish(&s->arena);
+	sqlite3_close(s->sqlite);
+	seal_keys_destroy(s->db.keys);
+	mem_wipe(s->db.print, sizeof(s->db.print));
+	buf_wipe(&s->db.buf);
+	arena_finish(&s->db.arena);
 	mem_free(s);
 }
 
@@ -376,10 +378,106 @@ static void add_metrics(struct sqlite_db *s, struct metrics *metrics)
 	metrics_add(metrics, &s->commit_seconds);
 }
 
+/* -- the calls -------------------------------------------------------------------------- */
+
+static void run(struct sqlite_db *s, struct call *call, tx_body body)
+{
+	int rc = db_start(s, call);
+
+	db_end(s, call, rc != 0 ? rc : body(&s->db, call));
+}
+
+static void sqlite_begin(struct store *store, struct store_begin *c)
+{
+	run(sqlite_of(store), &c->call, tx_begin);
+}
+
+static void sqlite_claim(struct store *store, struct store_claim *c)
+{
+	run(sqlite_of(store), &c->call, tx_claim);
+}
+
+static void sqlite_step(struct store *store, struct store_step *c)
+{
+	run(sqlite_of(store), &c->call, tx_step);
+}
+
+static void sqlite_end(struct store *store, struct store_op_end *c)
+{
+	run(sqlite_of(store), &c->call, tx_end);
+}
+
+static void sqlite_release(struct store *store, struct store_release *c)
+{
+	run(sqlite_of(store), &c->call, tx_release);
+}
+
+static void sqlite_get(struct store *store, struct store_get *c)
+{
+	run(sqlite_of(store), &c->call, tx_get);
+}
+
+static void sqlite_list(struct store *store, struct store_list *c)
+{
+	run(sqlite_of(store), &c->call, tx_list);
+}
+
+static void sqlite_purge(struct store *store, struct store_purge *c)
+{
+	run(sqlite_of(store), &c->call, tx_purge);
+}
+
+static void sqlite_stats(struct store *store, struct store_stats *c)
+{
+	run(sqlite_of(store), &c->call, tx_stats);
+}
+
+static void sqlite_plan_use(struct store *store, struct store_plan_use *c)
+{
+	run(sqlite_of(store), &c->call, tx_plan_use);
+}
+
+/* It goes on in the next turn while it is not at its end. */
+static void reseal_run(struct sqlite_db *s, int rc)
+{
+	struct store_reseal *c = s->reseal;
+
+	if (rc == 0)
+		rc = tx_reseal(&s->db, c);
+	if (rc == DB_MORE) {
+		loop_soon(s->db.store.loop, &s->reseal_soon);
+		return;
+	}
+	s->reseal = NULL;
+	db_end(s, &c->call, rc);
+}
+
+static void reseal_on(struct soon *soon)
+{
+	struct sqlite_db *s = container_of(soon, struct sqlite_db, reseal_soon);
+
+	reseal_run(s, db_enter(s));
+}
+
+static void sqlite_reseal(struct store *store, struct store_reseal *c)
+{
+	struct sqlite_db *s = sqlite_of(store);
+	int rc = db_start(s, &c->call);
+
+	c->n = c->failed = 0;
+	if (s->reseal) {
+		db_end(s, &c->call, ERR_BUSY);
+		return;
+	}
+	s->reseal = c;
+	s->reseal_soon.run = reseal_on;
+	reseal_run(s, rc);
+}
+
 #define TYPE(NAME)                                                                                 \
 	{                                                                                          \
 		.name = NAME, .close = sqlite_close, .begin = sqlite_begin, .claim = sqlite_claim, \
-		.step = sqlite_step, .end = sqlite_op_end, .release = sqlite_release,              \
+		.step = sqlite_step, .end = sqlite_end, .release = sqlite_release,                 \
 		.get = sqlite_get, .list = sqlite_list, .purge = sqlite_purge,                     \
 		.reseal = sqlite_reseal, .stats = sqlite_stats, .plan_use = sqlite_plan_use,       \
 	}
@@ -396,11 +494,12 @@ int store_sqlite_open(const struct store_options *options, struct store **store,
 	sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
 	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	*store = NULL;
-	s->store.type = in_memory(options->path) ? &type_memory : &type_sqlite;
-	s->store.loop = options->loop;
+	s->db.store.type = in_memory(options->path) ? &type_memory : &type_sqlite;
+	s->db.store.loop = options->loop;
 	if (options->log)
-		log_child(&s->store.log, options->log);
-	s->keys = seal_keys_create();
+		log_child(&s->db.store.log, options->log);
+	s->db.keys = seal_keys_create();
+	s->db.ops = &sqlite_ops;
 	list_init(&s->turn);
 	s->hook.end_of_turn = db_end_of_turn;
 	add_metrics(s, options->metrics);
@@ -410,8 +509,8 @@ int store_sqlite_open(const struct store_options *options, struct store **store,
 		destroy(s);
 		return rc;
 	}
-	arena_reset(&s->arena);
+	arena_reset(&s->db.arena);
 	loop_hook(options->loop, &s->hook);
-	*store = &s->store;
+	*store = &s->db.store;
 	return 0;
 }

@@ -350,7 +350,14 @@ struct store {
 	const struct store_type *type;
 	struct loop *loop;
 	struct log log;
+	int64_t skew; /* ms by which the store's clock is ahead of loop_wall() */
 };
+
+/* The store's clock, ms since 1970. */
+static inline uint64_t store_now(const struct store *store)
+{
+	return (uint64_t)((int64_t)loop_wall(store->loop) + store->skew);
+}
 
 struct store_type {
 	const char *name;

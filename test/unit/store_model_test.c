@@ -401,7 +401,7 @@ static int64_t ask(struct fixture *f, const char *sql)
 	sqlite3_stmt *stmt;
 	int64_t value;
 
-	assert_int_equal(sqlite3_prepare_v2(sqlite_of(f->store)->db, sql, -1, &stmt, NULL),
+	assert_int_equal(sqlite3_prepare_v2(sqlite_of(f->store)->sqlite, sql, -1, &stmt, NULL),
 			 SQLITE_OK);
 	assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
 	value = sqlite3_column_int64(stmt, 0);

@@ -1,6 +1,6 @@
 /* begin: reads what there is, asks store_decide, and writes what it says. */
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "store/sqlite_ops.h"
+#include "store/tx.h"
 
 /* The rows that a begin is about. */
 struct rows {
@@ -31,7 +31,7 @@ static bool rests(enum store_state state)
 	       state != STORE_EXPIRING;
 }
 
-static int read_rows(struct sqlite_db *s, struct store_begin *c, struct rows *r)
+static int read_rows(struct db *s, struct store_begin *c, struct rows *r)
 {
 	struct row_instance *instance = &r->instance;
 	struct row_binding *binding = &r->binding;
@@ -67,7 +67,7 @@ static enum store_begun decide(struct store_begin *c, struct rows *r, struct str
 }
 
 /* Opens what the caller goes on with. An object that is deleted at once is not looked into. */
-static int open_rows(struct sqlite_db *s, struct store_begin *c, struct rows *r)
+static int open_rows(struct db *s, struct store_begin *c, struct rows *r)
 {
 	int rc = 0;
 
@@ -86,13 +86,16 @@ static int open_rows(struct sqlite_db *s, struct store_begin *c, struct rows *r)
 
 /* -- writing ---------------------------------------------------------------------------- */
 
-static void fill_instance(struct sqlite_db *s, struct store_begin *c, struct str same, uint64_t now,
-			  struct row_instance *row)
+static int fill_instance(struct db *s, struct store_begin *c, struct str same, uint64_t now,
+			 struct row_instance *row)
 {
 	struct store_instance *i = &row->i;
+	int rc = 0;
 
 	if (i->seq == 0)
-		row_instance_new(s, keep(c, c->platform), keep(c, c->instance_id), row);
+		rc = row_instance_new(s, keep(c, c->platform), keep(c, c->instance_id), row);
+	if (rc != 0)
+		return rc;
 	i->service_id = keep(c, c->service_id);
 	i->plan_id = keep(c, c->plan_id);
 	i->organization = keep(c, c->organization);
@@ -103,28 +106,35 @@ static void fill_instance(struct sqlite_db *s, struct store_begin *c, struct str
 	i->created = now;
 	row->same = same;
 	row_instance_set_data(row, keep(c, c->data));
+	return 0;
 }
 
-static void fill_binding(struct sqlite_db *s, struct store_begin *c, struct str same, uint64_t now,
-			 int64_t instance, struct row_binding *row)
+static int fill_binding(struct db *s, struct store_begin *c, struct str same, uint64_t now,
+			int64_t instance, struct row_binding *row)
 {
 	struct store_binding *b = &row->b;
+	int rc = 0;
 
 	if (b->seq == 0)
-		row_binding_new(s, instance, keep(c, c->binding_id), row);
+		rc = row_binding_new(s, instance, keep(c, c->binding_id), row);
+	if (rc != 0)
+		return rc;
 	b->predecessor = keep(c, c->predecessor);
 	b->expires_at = b->renew_before = row->due = 0;
 	b->created = now;
 	row->same = same;
 	row_binding_set_data(row, keep(c, c->data));
+	return 0;
 }
 
-static void fill_op(struct sqlite_db *s, struct store_begin *c, struct str same, uint64_t now,
-		    const struct rows *r, struct row_op *op)
+static int fill_op(struct db *s, struct store_begin *c, struct str same, uint64_t now,
+		   const struct rows *r, struct row_op *op)
 {
 	struct store_op *o = &op->o;
+	int rc = row_op_new(s, op);
 
-	row_op_new(s, op);
+	if (rc != 0)
+		return rc;
 	o->verb = c->verb;
 	o->instance = r->instance.i.seq;
 	o->binding = of_binding(c) ? r->binding.b.seq : 0;
@@ -147,6 +157,7 @@ static void fill_op(struct sqlite_db *s, struct store_begin *c, struct str same,
 	} else if (c->at_once) {
 		o->began = o->step_began = now;
 	}
+	return 0;
 }
 
 /* The object becomes the new op's; returns the seq of the op that it had before. */
@@ -181,18 +192,18 @@ static int64_t take_object(struct store_begin *c, struct rows *r, enum store_sta
 	return old;
 }
 
-static int put_old(struct sqlite_db *s, int64_t seq)
+static int put_old(struct db *s, int64_t seq)
 {
-	sqlite3_stmt *stmt = db_stmt(s, SQL_OP_OLD);
+	struct db_stmt *stmt = db_stmt(s, Q_OP_OLD);
 
 	if (!stmt)
 		return ERR_STORE;
-	sqlite3_bind_int64(stmt, 1, seq);
+	db_bind_int(stmt, 1, seq);
 	return db_run(s, stmt);
 }
 
 /* The way of a delete that finds the create still running: that is told to go back. */
-static int put_halted(struct sqlite_db *s, struct store_begin *c, struct rows *r)
+static int put_halted(struct db *s, struct store_begin *c, struct rows *r)
 {
 	r->op.o.halted = true;
 	r->op.old = true;
@@ -200,7 +211,7 @@ static int put_halted(struct sqlite_db *s, struct store_begin *c, struct rows *r
 	return row_op_put(s, &r->op);
 }
 
-static int put_rows(struct sqlite_db *s, struct store_begin *c, struct rows *r, int64_t old)
+static int put_rows(struct db *s, struct store_begin *c, struct rows *r, int64_t old)
 {
 	bool counts = of_binding(c) && c->result != BEGUN_HALTING;
 	int rc = 0;
@@ -222,14 +233,20 @@ static int put_rows(struct sqlite_db *s, struct store_begin *c, struct rows *r, 
 	return rc;
 }
 
-static int write_rows(struct sqlite_db *s, struct store_begin *c, struct rows *r, struct str same,
+static int write_rows(struct db *s, struct store_begin *c, struct rows *r, struct str same,
 		      uint64_t now, enum store_state state)
 {
 	static const struct store_end nothing_to_do = { .result = STORE_SUCCEEDED };
 	const struct store_end *end = NULL;
 	int64_t old;
-	int rc = db_writing(s);
+	int rc;
 
+	if (s->ops->lease && c->owner.n > 0 && !c->at_once && c->result == BEGUN_STARTED) {
+		rc = s->ops->lease(s, c->owner);
+		if (rc != 0)
+			return rc == ERR_STALE ? ERR_STORE : rc;
+	}
+	rc = db_writing(s);
 	if (rc != 0)
 		return rc;
 	if (c->result == BEGUN_ENDED)
@@ -237,10 +254,13 @@ static int write_rows(struct sqlite_db *s, struct store_begin *c, struct rows *r
 	else if (c->result == BEGUN_STARTED)
 		end = c->at_once;
 	if (c->verb == STORE_PROVISION)
-		fill_instance(s, c, same, now, &r->instance);
+		rc = fill_instance(s, c, same, now, &r->instance);
 	else if (c->verb == STORE_BIND)
-		fill_binding(s, c, same, now, r->instance.i.seq, &r->binding);
-	fill_op(s, c, same, now, r, &r->fresh);
+		rc = fill_binding(s, c, same, now, r->instance.i.seq, &r->binding);
+	if (rc == 0)
+		rc = fill_op(s, c, same, now, r, &r->fresh);
+	if (rc != 0)
+		return rc;
 	old = take_object(c, r, state, now);
 	if (of_binding(c) && c->result != BEGUN_HALTING)
 		r->instance.i.n_binding_ops++;
@@ -251,9 +271,23 @@ static int write_rows(struct sqlite_db *s, struct store_begin *c, struct rows *r
 	return put_rows(s, c, r, old);
 }
 
-static int begin(struct sqlite_db *s, struct store_begin *c)
+/* May the op begin to wait for a slot? */
+static int check_room(struct db *s, struct store_begin *c)
 {
-	uint64_t now = loop_wall(s->store.loop);
+	uint64_t waiting;
+	int rc;
+
+	if (c->result != BEGUN_STARTED || c->at_once || c->owner.n > 0)
+		return 0;
+	rc = s->ops->waiting(s, &waiting);
+	if (rc == 0 && waiting >= c->max_waiting)
+		c->result = BEGUN_FULL;
+	return rc;
+}
+
+static int begin(struct db *s, struct store_begin *c)
+{
+	uint64_t now = store_now(&s->store);
 	struct str same = { NULL, 0 };
 	struct rows r = { 0 };
 	enum store_state state;
@@ -265,13 +299,12 @@ static int begin(struct sqlite_db *s, struct store_begin *c)
 		same = row_digest(s, c->arena, c->same);
 	c->result = decide(c, &r, same, now, &state);
 	rc = open_rows(s, c, &r);
+	if (rc == 0)
+		rc = check_room(s, c);
 	if (rc != 0)
 		return rc;
-	if (c->result == BEGUN_STARTED && !c->at_once && c->owner.n == 0 &&
-	    row_op_waiting(s) >= c->max_waiting) {
-		c->result = BEGUN_FULL;
+	if (c->result == BEGUN_FULL)
 		state = STORE_NONE;
-	}
 	if (state != STORE_NONE) {
 		rc = write_rows(s, c, &r, same, now, state);
 		c->op = r.fresh.o;
@@ -283,14 +316,13 @@ static int begin(struct sqlite_db *s, struct store_begin *c)
 	return rc;
 }
 
-void sqlite_begin(struct store *store, struct store_begin *c)
+int tx_begin(struct db *s, void *call)
 {
-	struct sqlite_db *s = sqlite_of(store);
-	int rc = db_start(s, &c->call);
+	struct store_begin *c = call;
 
 	memset(&c->op, 0, sizeof(c->op));
 	memset(&c->instance, 0, sizeof(c->instance));
 	memset(&c->binding, 0, sizeof(c->binding));
 	memset(&c->halted, 0, sizeof(c->halted));
-	db_end(s, &c->call, rc != 0 ? rc : begin(s, c));
+	return begin(s, c);
 }

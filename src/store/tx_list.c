@@ -1,6 +1,6 @@
 /* list, stats, plan_use: what people and timers look at. */
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "store/sqlite_ops.h"
+#include "store/tx.h"
 
 /* -- list ------------------------------------------------------------------------------- */
 
@@ -33,7 +33,7 @@ static struct store_listed *add_row(struct store_list *c, size_t *size)
 }
 
 /* Adds what the list says beside the row itself. */
-static int complete(struct sqlite_db *s, struct store_list *c, struct store_listed *row)
+static int complete(struct db *s, struct store_list *c, struct store_listed *row)
 {
 	struct row_instance instance;
 	struct row_op op;
@@ -51,8 +51,7 @@ static int complete(struct sqlite_db *s, struct store_list *c, struct store_list
 	return rc;
 }
 
-static int list_instances(struct sqlite_db *s, struct store_list *c, sqlite3_stmt *stmt,
-			  size_t *size)
+static int list_instances(struct db *s, struct store_list *c, struct db_stmt *stmt, size_t *size)
 {
 	struct row_instance row;
 	int rc;
@@ -67,12 +66,11 @@ static int list_instances(struct sqlite_db *s, struct store_list *c, sqlite3_stm
 		listed->instance = row.i;
 		listed->at = AT(TABLE_INSTANCE, row.i.seq);
 	}
-	sqlite3_reset(stmt);
+	db_reset(stmt);
 	return 0;
 }
 
-static int list_bindings(struct sqlite_db *s, struct store_list *c, sqlite3_stmt *stmt,
-			 size_t *size)
+static int list_bindings(struct db *s, struct store_list *c, struct db_stmt *stmt, size_t *size)
 {
 	struct row_binding row;
 	int rc;
@@ -87,65 +85,65 @@ static int list_bindings(struct sqlite_db *s, struct store_list *c, sqlite3_stmt
 		listed->binding = row.b;
 		listed->at = AT(TABLE_BINDING, row.b.seq);
 	}
-	sqlite3_reset(stmt);
+	db_reset(stmt);
 	return 0;
 }
 
-static int list_expired(struct sqlite_db *s, struct store_list *c, size_t *size)
+static int list_expired(struct db *s, struct store_list *c, size_t *size)
 {
-	sqlite3_stmt *due = db_stmt(s, SQL_LIST_EXPIRED), *next = db_stmt(s, SQL_NEXT_EXPIRED);
-	int64_t now = (int64_t)loop_wall(s->store.loop);
+	struct db_stmt *due = db_stmt(s, Q_LIST_EXPIRED), *next = db_stmt(s, Q_NEXT_EXPIRED);
+	int64_t now = (int64_t)store_now(&s->store);
 	int rc;
 
 	if (!due || !next)
 		return ERR_STORE;
-	sqlite3_bind_int64(due, 1, AT_SEQ(c->from));
-	sqlite3_bind_int64(due, 2, now);
-	sqlite3_bind_int64(due, 3, c->max);
+	db_bind_int(due, 1, AT_SEQ(c->from));
+	db_bind_int(due, 2, now);
+	db_bind_int(due, 3, c->max);
 	rc = list_bindings(s, c, due, size);
 	if (rc != 0)
 		return rc;
-	sqlite3_bind_int64(next, 1, now);
+	db_bind_int(next, 1, now);
 	rc = db_row(s, next);
 	if (rc < 0)
 		return rc;
-	c->next = (uint64_t)sqlite3_column_int64(next, 0);
-	sqlite3_reset(next);
+	c->next = (uint64_t)db_int(next, 0);
+	db_reset(next);
 	return 0;
 }
 
-static int list_orphans(struct sqlite_db *s, struct store_list *c, size_t *size)
+static int list_orphans(struct db *s, struct store_list *c, size_t *size)
 {
-	sqlite3_stmt *instances = db_stmt(s, SQL_LIST_INSTANCE_ORPHANS);
-	sqlite3_stmt *bindings = db_stmt(s, SQL_LIST_BINDING_ORPHANS);
+	struct db_stmt *instances = db_stmt(s, Q_LIST_INSTANCE_ORPHANS);
+	struct db_stmt *bindings = db_stmt(s, Q_LIST_BINDING_ORPHANS);
 	int rc = 0;
 
 	if (!instances || !bindings)
 		return ERR_STORE;
 	if (from_seq(TABLE_INSTANCE, c->from) >= 0) {
-		sqlite3_bind_int64(instances, 1, from_seq(TABLE_INSTANCE, c->from));
-		sqlite3_bind_int64(instances, 2, c->max);
+		db_bind_int(instances, 1, from_seq(TABLE_INSTANCE, c->from));
+		db_bind_int(instances, 2, c->max);
 		rc = list_instances(s, c, instances, size);
 	}
 	if (rc != 0)
 		return rc;
-	sqlite3_bind_int64(bindings, 1, from_seq(TABLE_BINDING, c->from));
-	sqlite3_bind_int64(bindings, 2, c->max);
+	db_bind_int(bindings, 1, from_seq(TABLE_BINDING, c->from));
+	db_bind_int(bindings, 2, c->max);
 	return list_bindings(s, c, bindings, size);
 }
 
 /* Of the bindings in DELETING, those count that were there before: n_bindings of them. */
-static int list_of_instance(struct sqlite_db *s, struct store_list *c, size_t *size)
+static int list_of_instance(struct db *s, struct store_list *c, size_t *size)
 {
-	sqlite3_stmt *stmt = db_stmt(s, SQL_LIST_BINDINGS);
+	struct db_stmt *stmt = db_stmt(s, Q_LIST_BINDINGS);
 	struct row_binding row;
 	struct row_op op;
 	int rc;
 
 	if (!stmt)
 		return ERR_STORE;
-	sqlite3_bind_int64(stmt, 1, c->instance);
-	sqlite3_bind_int64(stmt, 2, AT_SEQ(c->from));
+	db_bind_int(stmt, 1, c->instance);
+	db_bind_int(stmt, 2, AT_SEQ(c->from));
 	while (c->n_rows < c->max && (rc = db_row(s, stmt)) != 0) {
 		struct store_listed *listed;
 
@@ -155,7 +153,7 @@ static int list_of_instance(struct sqlite_db *s, struct store_list *c, size_t *s
 		if (row.b.state == STORE_DELETING) {
 			rc = row_op_get(s, &s->arena, row.b.op, &op);
 			if (rc != 0) {
-				sqlite3_reset(stmt);
+				db_reset(stmt);
 				return rc;
 			}
 			if (op.o.before != STORE_READY && op.o.before != STORE_DIRTY)
@@ -165,11 +163,11 @@ static int list_of_instance(struct sqlite_db *s, struct store_list *c, size_t *s
 		listed->binding = row.b;
 		listed->at = AT(TABLE_BINDING, row.b.seq);
 	}
-	sqlite3_reset(stmt);
+	db_reset(stmt);
 	return 0;
 }
 
-static bool opens(struct sqlite_db *s, const char *table, const char *column, int64_t seq,
+static bool opens(struct db *s, const char *table, const char *column, int64_t seq,
 		  struct str sealed)
 {
 	struct seal_place place = { table, column, seq };
@@ -181,19 +179,12 @@ static bool opens(struct sqlite_db *s, const char *table, const char *column, in
 	return ok;
 }
 
-static struct str borrowed(sqlite3_stmt *stmt, int at)
-{
-	const void *p = sqlite3_column_blob(stmt, at);
-
-	return str_make(p, (size_t)sqlite3_column_bytes(stmt, at));
-}
-
 /* The rows of one table that no key opens; the object of an op stands for it. */
-static int list_unreadable(struct sqlite_db *s, struct store_list *c, int table, size_t *size)
+static int list_unreadable(struct db *s, struct store_list *c, int table, size_t *size)
 {
-	static const enum sql scans[] = { SQL_SCAN_INSTANCES, SQL_SCAN_BINDINGS, SQL_SCAN_OPS };
+	static const enum query scans[] = { Q_SCAN_INSTANCES, Q_SCAN_BINDINGS, Q_SCAN_OPS };
 	static const char *const names[] = { "instance", "binding", "op" };
-	sqlite3_stmt *stmt = db_stmt(s, scans[table]);
+	struct db_stmt *stmt = db_stmt(s, scans[table]);
 	bool op = table == TABLE_OP;
 	int rc;
 
@@ -201,23 +192,23 @@ static int list_unreadable(struct sqlite_db *s, struct store_list *c, int table,
 		return 0;
 	if (!stmt)
 		return ERR_STORE;
-	sqlite3_bind_int64(stmt, 1, from_seq(table, c->from));
+	db_bind_int(stmt, 1, from_seq(table, c->from));
 	while (c->n_rows < c->max && (rc = db_row(s, stmt)) != 0) {
 		int64_t seq;
 
 		if (rc < 0)
 			return rc;
-		seq = sqlite3_column_int64(stmt, 0);
-		if (opens(s, names[table], op ? "memo" : "data", seq, borrowed(stmt, 1)) &&
-		    (!op || opens(s, "op", "request", seq, borrowed(stmt, 2))))
+		seq = db_int(stmt, 0);
+		if (opens(s, names[table], op ? "memo" : "data", seq, db_get(stmt, 1)) &&
+		    (!op || opens(s, "op", "request", seq, db_get(stmt, 2))))
 			continue;
 		add_row(c, size)->at = AT(table, seq);
 	}
-	sqlite3_reset(stmt);
+	db_reset(stmt);
 	return 0;
 }
 
-static int read_unreadable(struct sqlite_db *s, struct store_list *c, struct store_listed *row)
+static int read_unreadable(struct db *s, struct store_list *c, struct store_listed *row)
 {
 	struct row_instance instance = { 0 };
 	struct row_binding binding = { 0 };
@@ -241,7 +232,7 @@ static int read_unreadable(struct sqlite_db *s, struct store_list *c, struct sto
 	return rc;
 }
 
-static int list(struct sqlite_db *s, struct store_list *c)
+static int list(struct db *s, struct store_list *c)
 {
 	size_t size = 0, i;
 	int rc = 0;
@@ -268,63 +259,28 @@ static int list(struct sqlite_db *s, struct store_list *c)
 	return rc;
 }
 
-void sqlite_list(struct store *store, struct store_list *c)
+int tx_list(struct db *s, void *call)
 {
-	struct sqlite_db *s = sqlite_of(store);
-	int rc = db_start(s, &c->call);
+	struct store_list *c = call;
 
 	c->rows = NULL;
 	c->n_rows = 0;
 	c->next = 0;
-	db_end(s, &c->call, rc != 0 ? rc : list(s, c));
+	return list(s, c);
 }
 
 /* -- stats ------------------------------------------------------------------------------ */
 
-static int count(struct sqlite_db *s, enum sql sql, uint64_t *out)
+int tx_stats(struct db *s, void *call)
 {
-	sqlite3_stmt *stmt = db_stmt(s, sql);
-	int rc = stmt ? db_row(s, stmt) : ERR_STORE;
-
-	*out = 0;
-	if (rc != 1)
-		return rc;
-	*out = (uint64_t)sqlite3_column_int64(stmt, 0);
-	sqlite3_reset(stmt);
-	return 0;
-}
-
-static int stats(struct sqlite_db *s, struct store_stats *c)
-{
-	int rc = 0;
-
-	if (!s->counts.known) { /* once; from then on they are kept */
-		rc = count(s, SQL_COUNT_INSTANCES, &s->counts.instances);
-		if (rc == 0)
-			rc = count(s, SQL_COUNT_BINDINGS, &s->counts.bindings);
-		s->counts.known = rc == 0;
-	}
-	if (rc == 0)
-		rc = count(s, SQL_WAITING_OLDEST, &c->oldest_waiting);
-	c->instances = s->counts.instances;
-	c->bindings = s->counts.bindings;
-	memcpy(c->ops, s->counts.ops, sizeof(c->ops));
-	return rc;
-}
-
-void sqlite_stats(struct store *store, struct store_stats *c)
-{
-	struct sqlite_db *s = sqlite_of(store);
-	int rc = db_start(s, &c->call);
-
-	db_end(s, &c->call, rc != 0 ? rc : stats(s, c));
+	return s->ops->stats(s, call);
 }
 
 /* -- plans in use ----------------------------------------------------------------------- */
 
-static int plan_use(struct sqlite_db *s, struct store_plan_use *c)
+static int plan_use(struct db *s, struct store_plan_use *c)
 {
-	sqlite3_stmt *stmt = db_stmt(s, SQL_PLAN_USE);
+	struct db_stmt *stmt = db_stmt(s, Q_PLAN_USE);
 	size_t size = 0;
 	int rc;
 
@@ -341,17 +297,16 @@ static int plan_use(struct sqlite_db *s, struct store_plan_use *c)
 		}
 		c->plans[c->n_plans].service_id = db_column(stmt, 0, c->arena);
 		c->plans[c->n_plans].plan_id = db_column(stmt, 1, c->arena);
-		c->plans[c->n_plans++].n = (uint64_t)sqlite3_column_int64(stmt, 2);
+		c->plans[c->n_plans++].n = (uint64_t)db_int(stmt, 2);
 	}
 	return rc;
 }
 
-void sqlite_plan_use(struct store *store, struct store_plan_use *c)
+int tx_plan_use(struct db *s, void *call)
 {
-	struct sqlite_db *s = sqlite_of(store);
-	int rc = db_start(s, &c->call);
+	struct store_plan_use *c = call;
 
 	c->plans = NULL;
 	c->n_plans = 0;
-	db_end(s, &c->call, rc != 0 ? rc : plan_use(s, c));
+	return plan_use(s, c);
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "store/sqlite_row.h"
+#include "store/row.h"
 
 /* -- finding ---------------------------------------------------------------------------- */
 
 /* The first 8 bytes of a fingerprint of prefix NUL id. */
-static int64_t key_of(struct sqlite_db *s, struct str prefix, struct str id)
+static int64_t key_of(struct db *s, struct str prefix, struct str id)
 {
 	unsigned char print[SIPHASH_SIZE];
 	uint64_t key = 0;
@@ -20,7 +20,7 @@ static int64_t key_of(struct sqlite_db *s, struct str prefix, struct str id)
 	return (int64_t)key;
 }
 
-struct str row_digest(struct sqlite_db *s, struct arena *arena, struct str same)
+struct str row_digest(struct db *s, struct arena *arena, struct str same)
 {
 	unsigned char *print = arena_alloc(arena, SIPHASH_SIZE);
 
@@ -28,71 +28,69 @@ struct str row_digest(struct sqlite_db *s, struct arena *arena, struct str same)
 	return str_make((char *)print, SIPHASH_SIZE);
 }
 
-static bool column_is(sqlite3_stmt *stmt, int at, struct str value)
+static bool column_is(struct db_stmt *stmt, int at, struct str value)
 {
-	const void *p = sqlite3_column_blob(stmt, at);
-
-	return str_eq(str_make(p, (size_t)sqlite3_column_bytes(stmt, at)), value);
+	return str_eq(db_get(stmt, at), value);
 }
 
-void row_instance_read(sqlite3_stmt *stmt, struct arena *arena, struct row_instance *row)
+void row_instance_read(struct db_stmt *stmt, struct arena *arena, struct row_instance *row)
 {
 	struct store_instance *i = &row->i;
 	int c = 0;
 
 	memset(row, 0, sizeof(*row));
-	i->seq = sqlite3_column_int64(stmt, c++);
-	row->key = sqlite3_column_int64(stmt, c++);
+	i->seq = db_int(stmt, c++);
+	row->key = db_int(stmt, c++);
 	i->platform = db_column(stmt, c++, arena);
 	i->id = db_column(stmt, c++, arena);
 	i->service_id = db_column(stmt, c++, arena);
 	i->plan_id = db_column(stmt, c++, arena);
 	i->organization = db_column(stmt, c++, arena);
 	i->space = db_column(stmt, c++, arena);
-	i->state = row->was = (enum store_state)sqlite3_column_int(stmt, c++);
-	i->usable = sqlite3_column_int(stmt, c++);
-	i->rev = sqlite3_column_int64(stmt, c++);
-	i->op = sqlite3_column_int64(stmt, c++);
-	i->n_bindings = (uint32_t)sqlite3_column_int64(stmt, c++);
-	i->n_binding_ops = (uint32_t)sqlite3_column_int64(stmt, c++);
-	row->orphan = sqlite3_column_int(stmt, c++);
+	i->state = row->was = (enum store_state)(int)db_int(stmt, c++);
+	i->usable = (int)db_int(stmt, c++);
+	i->rev = db_int(stmt, c++);
+	i->op = db_int(stmt, c++);
+	i->n_bindings = (uint32_t)db_int(stmt, c++);
+	i->n_binding_ops = (uint32_t)db_int(stmt, c++);
+	row->orphan = (int)db_int(stmt, c++);
 	row->same = db_column(stmt, c++, arena);
 	i->maintenance = db_column(stmt, c++, arena);
 	i->dashboard_url = db_column(stmt, c++, arena);
 	i->metadata = db_column(stmt, c++, arena);
 	row->sealed = db_column(stmt, c++, arena);
-	i->created = (uint64_t)sqlite3_column_int64(stmt, c++);
-	i->changed = (uint64_t)sqlite3_column_int64(stmt, c++);
+	i->created = (uint64_t)db_int(stmt, c++);
+	i->changed = (uint64_t)db_int(stmt, c++);
 	i->data = STR("");
 }
 
-void row_binding_read(sqlite3_stmt *stmt, struct arena *arena, struct row_binding *row)
+void row_binding_read(struct db_stmt *stmt, struct arena *arena, struct row_binding *row)
 {
 	struct store_binding *b = &row->b;
 	int c = 0;
 
 	memset(row, 0, sizeof(*row));
-	b->seq = sqlite3_column_int64(stmt, c++);
-	row->key = sqlite3_column_int64(stmt, c++);
-	b->instance = sqlite3_column_int64(stmt, c++);
+	b->seq = db_int(stmt, c++);
+	row->key = db_int(stmt, c++);
+	b->instance = db_int(stmt, c++);
 	b->id = db_column(stmt, c++, arena);
-	b->state = row->was = (enum store_state)sqlite3_column_int(stmt, c++);
-	b->rev = sqlite3_column_int64(stmt, c++);
-	b->op = sqlite3_column_int64(stmt, c++);
-	row->orphan = sqlite3_column_int(stmt, c++);
-	row->due = (uint64_t)sqlite3_column_int64(stmt, c++);
+	b->state = row->was = (enum store_state)(int)db_int(stmt, c++);
+	b->rev = db_int(stmt, c++);
+	b->op = db_int(stmt, c++);
+	row->orphan = (int)db_int(stmt, c++);
+	row->due = (uint64_t)db_int(stmt, c++);
 	row->same = db_column(stmt, c++, arena);
 	b->predecessor = db_column(stmt, c++, arena);
-	b->expires_at = (uint64_t)sqlite3_column_int64(stmt, c++);
-	b->renew_before = (uint64_t)sqlite3_column_int64(stmt, c++);
+	b->expires_at = (uint64_t)db_int(stmt, c++);
+	b->renew_before = (uint64_t)db_int(stmt, c++);
 	row->sealed = db_column(stmt, c++, arena);
-	b->created = (uint64_t)sqlite3_column_int64(stmt, c++);
-	b->changed = (uint64_t)sqlite3_column_int64(stmt, c++);
+	b->created = (uint64_t)db_int(stmt, c++);
+	b->changed = (uint64_t)db_int(stmt, c++);
 	b->data = STR("");
 }
 
 /* "<store>-<seq in base 36>". */
-static void write_id(const struct sqlite_db *s, int64_t seq, char *out)
+static void write_id(const struct db *s, int64_t seq, char *out)
 {
 	char digits[16];
 	size_t n = 0;
@@ -108,7 +106,7 @@ static void write_id(const struct sqlite_db *s, int64_t seq, char *out)
 	*out = '\0';
 }
 
-int64_t row_op_seq(const struct sqlite_db *s, struct str id)
+int64_t row_op_seq(const struct db *s, struct str id)
 {
 	char again[STORE_OP_ID_MAX + 1];
 	int64_t seq = 0;
@@ -130,85 +128,85 @@ int64_t row_op_seq(const struct sqlite_db *s, struct str id)
 	return str_is(id, again) ? seq : 0;
 }
 
-static void row_op_read(const struct sqlite_db *s, sqlite3_stmt *stmt, struct arena *arena,
+static void row_op_read(const struct db *s, struct db_stmt *stmt, struct arena *arena,
 			struct row_op *row)
 {
 	struct store_op *o = &row->o;
 	int c = 0;
 
 	memset(row, 0, sizeof(*row));
-	o->seq = sqlite3_column_int64(stmt, c++);
+	o->seq = db_int(stmt, c++);
 	write_id(s, o->seq, o->id);
-	o->verb = (enum store_verb)sqlite3_column_int(stmt, c++);
-	o->state = row->was = (enum store_op_state)sqlite3_column_int(stmt, c++);
-	o->result = (enum store_result)sqlite3_column_int(stmt, c++);
-	o->instance = sqlite3_column_int64(stmt, c++);
-	o->binding = sqlite3_column_int64(stmt, c++);
-	o->after = sqlite3_column_int64(stmt, c++);
+	o->verb = (enum store_verb)(int)db_int(stmt, c++);
+	o->state = row->was = (enum store_op_state)(int)db_int(stmt, c++);
+	o->result = (enum store_result)(int)db_int(stmt, c++);
+	o->instance = db_int(stmt, c++);
+	o->binding = db_int(stmt, c++);
+	o->after = db_int(stmt, c++);
 	o->service = db_column(stmt, c++, arena);
 	o->plan_id = db_column(stmt, c++, arena);
-	o->back = sqlite3_column_int(stmt, c++);
-	o->halted = sqlite3_column_int(stmt, c++);
-	row->old = sqlite3_column_int(stmt, c++);
+	o->back = (int)db_int(stmt, c++);
+	o->halted = (int)db_int(stmt, c++);
+	row->old = (int)db_int(stmt, c++);
 	o->step = db_column(stmt, c++, arena);
 	row->memo = db_column(stmt, c++, arena);
 	row->request = db_column(stmt, c++, arena);
 	row->same = db_column(stmt, c++, arena);
 	o->owner = db_column(stmt, c++, arena);
-	o->fence = sqlite3_column_int64(stmt, c++);
-	o->claims = (uint32_t)sqlite3_column_int64(stmt, c++);
-	o->created = (uint64_t)sqlite3_column_int64(stmt, c++);
-	o->began = (uint64_t)sqlite3_column_int64(stmt, c++);
-	o->step_began = (uint64_t)sqlite3_column_int64(stmt, c++);
-	o->deadline = (uint64_t)sqlite3_column_int64(stmt, c++);
-	o->ended = (uint64_t)sqlite3_column_int64(stmt, c++);
-	o->before = (enum store_state)sqlite3_column_int(stmt, c++);
+	o->fence = db_int(stmt, c++);
+	o->claims = (uint32_t)db_int(stmt, c++);
+	o->created = (uint64_t)db_int(stmt, c++);
+	o->began = (uint64_t)db_int(stmt, c++);
+	o->step_began = (uint64_t)db_int(stmt, c++);
+	o->deadline = (uint64_t)db_int(stmt, c++);
+	o->ended = (uint64_t)db_int(stmt, c++);
+	o->before = (enum store_state)(int)db_int(stmt, c++);
 	o->error = db_column(stmt, c++, arena);
-	o->http_status = sqlite3_column_int(stmt, c++);
-	o->flags = (unsigned)sqlite3_column_int(stmt, c++);
+	o->http_status = (int)db_int(stmt, c++);
+	o->flags = (unsigned)(int)db_int(stmt, c++);
 	o->description = db_column(stmt, c++, arena);
 	o->memo = o->request = STR("");
 }
 
-int row_instance_find(struct sqlite_db *s, struct arena *arena, struct str platform, struct str id,
+int row_instance_find(struct db *s, struct arena *arena, struct str platform, struct str id,
 		      struct row_instance *row)
 {
-	sqlite3_stmt *stmt = db_stmt(s, SQL_INSTANCE_FIND);
+	struct db_stmt *stmt = db_stmt(s, Q_INSTANCE_FIND);
 	int64_t key = key_of(s, platform, id);
 	int rc;
 
 	memset(row, 0, sizeof(*row));
 	if (!stmt)
 		return ERR_STORE;
-	sqlite3_bind_int64(stmt, 1, key);
+	db_bind_int(stmt, 1, key);
 	while ((rc = db_row(s, stmt)) == 1) {
 		if (!column_is(stmt, 2, platform) || !column_is(stmt, 3, id))
 			continue;
 		row_instance_read(stmt, arena, row);
-		sqlite3_reset(stmt);
+		db_reset(stmt);
 		return 0;
 	}
 	row->key = key; /* for the row that is perhaps made now */
 	return rc;
 }
 
-int row_binding_find(struct sqlite_db *s, struct arena *arena, int64_t instance, struct str id,
+int row_binding_find(struct db *s, struct arena *arena, int64_t instance, struct str id,
 		     struct row_binding *row)
 {
-	sqlite3_stmt *stmt = db_stmt(s, SQL_BINDING_FIND);
+	struct db_stmt *stmt = db_stmt(s, Q_BINDING_FIND);
 	int64_t key = key_of(s, STR(""), id);
 	int rc;
 
 	memset(row, 0, sizeof(*row));
 	if (!stmt)
 		return ERR_STORE;
-	sqlite3_bind_int64(stmt, 1, instance);
-	sqlite3_bind_int64(stmt, 2, key);
+	db_bind_int(stmt, 1, instance);
+	db_bind_int(stmt, 2, key);
 	while ((rc = db_row(s, stmt)) == 1) {
 		if (!column_is(stmt, 3, id))
 			continue;
 		row_binding_read(stmt, arena, row);
-		sqlite3_reset(stmt);
+		db_reset(stmt);
 		return 0;
 	}
 	row->key = key;
@@ -216,62 +214,61 @@ int row_binding_find(struct sqlite_db *s, struct arena *arena, int64_t instance,
 }
 
 /* The statement that gets one row by its seq: 1 there it is, 0, or ERR_STORE. */
-static int get(struct sqlite_db *s, enum sql sql, int64_t seq, sqlite3_stmt **stmt)
+static int get(struct db *s, enum query sql, int64_t seq, struct db_stmt **stmt)
 {
 	*stmt = db_stmt(s, sql);
 	if (!*stmt)
 		return ERR_STORE;
-	sqlite3_bind_int64(*stmt, 1, seq);
+	db_bind_int(*stmt, 1, seq);
 	return db_row(s, *stmt);
 }
 
-int row_instance_get(struct sqlite_db *s, struct arena *arena, int64_t seq,
-		     struct row_instance *row)
+int row_instance_get(struct db *s, struct arena *arena, int64_t seq, struct row_instance *row)
 {
-	sqlite3_stmt *stmt;
-	int rc = get(s, SQL_INSTANCE_GET, seq, &stmt);
+	struct db_stmt *stmt;
+	int rc = get(s, Q_INSTANCE_GET, seq, &stmt);
 
 	memset(row, 0, sizeof(*row));
 	if (rc != 1)
 		return rc;
 	row_instance_read(stmt, arena, row);
-	sqlite3_reset(stmt);
+	db_reset(stmt);
 	return 0;
 }
 
-int row_binding_get(struct sqlite_db *s, struct arena *arena, int64_t seq, struct row_binding *row)
+int row_binding_get(struct db *s, struct arena *arena, int64_t seq, struct row_binding *row)
 {
-	sqlite3_stmt *stmt;
-	int rc = get(s, SQL_BINDING_GET, seq, &stmt);
+	struct db_stmt *stmt;
+	int rc = get(s, Q_BINDING_GET, seq, &stmt);
 
 	memset(row, 0, sizeof(*row));
 	if (rc != 1)
 		return rc;
 	row_binding_read(stmt, arena, row);
-	sqlite3_reset(stmt);
+	db_reset(stmt);
 	return 0;
 }
 
-int row_op_get(struct sqlite_db *s, struct arena *arena, int64_t seq, struct row_op *row)
+int row_op_get(struct db *s, struct arena *arena, int64_t seq, struct row_op *row)
 {
-	sqlite3_stmt *stmt;
+	struct db_stmt *stmt;
 	int rc;
 
 	memset(row, 0, sizeof(*row));
 	if (seq == 0)
 		return 0;
-	rc = get(s, SQL_OP_GET, seq, &stmt);
+	rc = get(s, Q_OP_GET, seq, &stmt);
 	if (rc != 1)
 		return rc;
 	row_op_read(s, stmt, arena, row);
-	sqlite3_reset(stmt);
+	db_reset(stmt);
 	return 0;
 }
 
 /* -- what is sealed --------------------------------------------------------------------- */
 
 /* The same row is met again and again while it waits. */
-static void complain(struct sqlite_db *s, const char *table, const char *column, int64_t seq,
+static void complain(struct db *s, const char *table, const char *column, int64_t seq,
 		     struct str sealed)
 {
 	size_t i = (size_t)seq % ARRAY_LEN(s->complaints);
@@ -285,8 +282,8 @@ static void complain(struct sqlite_db *s, const char *table, const char *column,
 		  (long long)seq, column, STR_ARG(seal_key_id(sealed)));
 }
 
-static int open_value(struct sqlite_db *s, struct arena *arena, const char *table,
-		      const char *column, int64_t seq, struct str sealed, struct str *plain)
+static int open_value(struct db *s, struct arena *arena, const char *table, const char *column,
+		      int64_t seq, struct str sealed, struct str *plain)
 {
 	struct seal_place place = { table, column, seq };
 	int rc;
@@ -299,21 +296,21 @@ static int open_value(struct sqlite_db *s, struct arena *arena, const char *tabl
 	return rc;
 }
 
-int row_instance_open(struct sqlite_db *s, struct arena *arena, struct row_instance *row)
+int row_instance_open(struct db *s, struct arena *arena, struct row_instance *row)
 {
 	if (row->new_data)
 		return 0;
 	return open_value(s, arena, "instance", "data", row->i.seq, row->sealed, &row->i.data);
 }
 
-int row_binding_open(struct sqlite_db *s, struct arena *arena, struct row_binding *row)
+int row_binding_open(struct db *s, struct arena *arena, struct row_binding *row)
 {
 	if (row->new_data)
 		return 0;
 	return open_value(s, arena, "binding", "data", row->b.seq, row->sealed, &row->b.data);
 }
 
-int row_op_open(struct sqlite_db *s, struct arena *arena, struct row_op *row)
+int row_op_open(struct db *s, struct arena *arena, struct row_op *row)
 {
 	int rc = row->new_memo
 			 ? 0
@@ -324,8 +321,8 @@ int row_op_open(struct sqlite_db *s, struct arena *arena, struct row_op *row)
 	return open_value(s, arena, "op", "request", row->o.seq, row->request, &row->o.request);
 }
 
-static struct str close_value(struct sqlite_db *s, const char *table, const char *column,
-			      int64_t seq, struct str plain)
+static struct str close_value(struct db *s, const char *table, const char *column, int64_t seq,
+			      struct str plain)
 {
 	struct seal_place place = { table, column, seq };
 
@@ -362,37 +359,40 @@ void row_op_set_request(struct row_op *row, struct str request)
 
 /* -- making and putting ----------------------------------------------------------------- */
 
-void row_instance_new(struct sqlite_db *s, struct str platform, struct str id,
-		      struct row_instance *row)
+int row_instance_new(struct db *s, struct str platform, struct str id, struct row_instance *row)
 {
 	int64_t key = row->key; /* of the find that found nothing */
 
 	memset(row, 0, sizeof(*row));
 	row->key = key;
 	row->fresh = true;
-	row->i.seq = s->counts.next[TABLE_INSTANCE]++;
 	row->i.platform = platform;
 	row->i.id = id;
+	return s->ops->next(s, TABLE_INSTANCE, &row->i.seq);
 }
 
-void row_binding_new(struct sqlite_db *s, int64_t instance, struct str id, struct row_binding *row)
+int row_binding_new(struct db *s, int64_t instance, struct str id, struct row_binding *row)
 {
 	int64_t key = row->key;
 
 	memset(row, 0, sizeof(*row));
 	row->key = key;
 	row->fresh = true;
-	row->b.seq = s->counts.next[TABLE_BINDING]++;
 	row->b.instance = instance;
 	row->b.id = id;
+	return s->ops->next(s, TABLE_BINDING, &row->b.seq);
 }
 
-void row_op_new(struct sqlite_db *s, struct row_op *row)
+int row_op_new(struct db *s, struct row_op *row)
 {
+	int rc;
+
 	memset(row, 0, sizeof(*row));
 	row->fresh = true;
-	row->o.seq = s->counts.next[TABLE_OP]++;
-	write_id(s, row->o.seq, row->o.id);
+	rc = s->ops->next(s, TABLE_OP, &row->o.seq);
+	if (rc == 0)
+		write_id(s, row->o.seq, row->o.id);
+	return rc;
 }
 
 bool row_instance_exists(enum store_state state)
@@ -405,38 +405,38 @@ bool row_binding_exists(enum store_state state)
 	return row_instance_exists(state) && state != STORE_EXPIRED;
 }
 
-int row_instance_put(struct sqlite_db *s, struct row_instance *row)
+int row_instance_put(struct db *s, struct row_instance *row)
 {
 	const struct store_instance *i = &row->i;
-	sqlite3_stmt *stmt = db_stmt(s, row->fresh ? SQL_INSTANCE_INSERT : SQL_INSTANCE_UPDATE);
+	struct db_stmt *stmt = db_stmt(s, row->fresh ? Q_INSTANCE_INSERT : Q_INSTANCE_UPDATE);
 	int c = 1, rc;
 
 	if (row->new_data)
 		row->sealed = close_value(s, "instance", "data", i->seq, i->data);
 	if (!stmt)
 		return ERR_STORE;
-	sqlite3_bind_int64(stmt, c++, i->seq);
-	sqlite3_bind_int64(stmt, c++, row->key);
+	db_bind_int(stmt, c++, i->seq);
+	db_bind_int(stmt, c++, row->key);
 	db_bind(stmt, c++, i->platform);
 	db_bind(stmt, c++, i->id);
 	db_bind(stmt, c++, i->service_id);
 	db_bind(stmt, c++, i->plan_id);
 	db_bind(stmt, c++, i->organization);
 	db_bind(stmt, c++, i->space);
-	sqlite3_bind_int(stmt, c++, i->state);
-	sqlite3_bind_int(stmt, c++, i->usable);
-	sqlite3_bind_int64(stmt, c++, i->rev);
-	sqlite3_bind_int64(stmt, c++, i->op);
-	sqlite3_bind_int64(stmt, c++, i->n_bindings);
-	sqlite3_bind_int64(stmt, c++, i->n_binding_ops);
-	sqlite3_bind_int(stmt, c++, row->orphan);
+	db_bind_int(stmt, c++, i->state);
+	db_bind_int(stmt, c++, i->usable);
+	db_bind_int(stmt, c++, i->rev);
+	db_bind_int(stmt, c++, i->op);
+	db_bind_int(stmt, c++, i->n_bindings);
+	db_bind_int(stmt, c++, i->n_binding_ops);
+	db_bind_int(stmt, c++, row->orphan);
 	db_bind(stmt, c++, row->same);
 	db_bind(stmt, c++, i->maintenance);
 	db_bind(stmt, c++, i->dashboard_url);
 	db_bind(stmt, c++, i->metadata);
 	db_bind(stmt, c++, row->sealed);
-	sqlite3_bind_int64(stmt, c++, (int64_t)i->created);
-	sqlite3_bind_int64(stmt, c++, (int64_t)i->changed);
+	db_bind_int(stmt, c++, (int64_t)i->created);
+	db_bind_int(stmt, c++, (int64_t)i->changed);
 	rc = db_run(s, stmt);
 	if (rc != 0)
 		return rc;
@@ -447,44 +447,44 @@ int row_instance_put(struct sqlite_db *s, struct row_instance *row)
 	return 0;
 }
 
-int row_instance_put_counts(struct sqlite_db *s, const struct row_instance *row)
+int row_instance_put_counts(struct db *s, const struct row_instance *row)
 {
-	sqlite3_stmt *stmt = db_stmt(s, SQL_INSTANCE_COUNTS);
+	struct db_stmt *stmt = db_stmt(s, Q_INSTANCE_COUNTS);
 
 	if (!stmt)
 		return ERR_STORE;
-	sqlite3_bind_int64(stmt, 1, row->i.seq);
-	sqlite3_bind_int64(stmt, 2, row->i.n_bindings);
-	sqlite3_bind_int64(stmt, 3, row->i.n_binding_ops);
+	db_bind_int(stmt, 1, row->i.seq);
+	db_bind_int(stmt, 2, row->i.n_bindings);
+	db_bind_int(stmt, 3, row->i.n_binding_ops);
 	return db_run(s, stmt);
 }
 
-int row_binding_put(struct sqlite_db *s, struct row_binding *row)
+int row_binding_put(struct db *s, struct row_binding *row)
 {
 	const struct store_binding *b = &row->b;
-	sqlite3_stmt *stmt = db_stmt(s, row->fresh ? SQL_BINDING_INSERT : SQL_BINDING_UPDATE);
+	struct db_stmt *stmt = db_stmt(s, row->fresh ? Q_BINDING_INSERT : Q_BINDING_UPDATE);
 	int c = 1, rc;
 
 	if (row->new_data)
 		row->sealed = close_value(s, "binding", "data", b->seq, b->data);
 	if (!stmt)
 		return ERR_STORE;
-	sqlite3_bind_int64(stmt, c++, b->seq);
-	sqlite3_bind_int64(stmt, c++, row->key);
-	sqlite3_bind_int64(stmt, c++, b->instance);
+	db_bind_int(stmt, c++, b->seq);
+	db_bind_int(stmt, c++, row->key);
+	db_bind_int(stmt, c++, b->instance);
 	db_bind(stmt, c++, b->id);
-	sqlite3_bind_int(stmt, c++, b->state);
-	sqlite3_bind_int64(stmt, c++, b->rev);
-	sqlite3_bind_int64(stmt, c++, b->op);
-	sqlite3_bind_int(stmt, c++, row->orphan);
-	sqlite3_bind_int64(stmt, c++, (int64_t)row->due);
+	db_bind_int(stmt, c++, b->state);
+	db_bind_int(stmt, c++, b->rev);
+	db_bind_int(stmt, c++, b->op);
+	db_bind_int(stmt, c++, row->orphan);
+	db_bind_int(stmt, c++, (int64_t)row->due);
 	db_bind(stmt, c++, row->same);
 	db_bind(stmt, c++, b->predecessor);
-	sqlite3_bind_int64(stmt, c++, (int64_t)b->expires_at);
-	sqlite3_bind_int64(stmt, c++, (int64_t)b->renew_before);
+	db_bind_int(stmt, c++, (int64_t)b->expires_at);
+	db_bind_int(stmt, c++, (int64_t)b->renew_before);
 	db_bind(stmt, c++, row->sealed);
-	sqlite3_bind_int64(stmt, c++, (int64_t)b->created);
-	sqlite3_bind_int64(stmt, c++, (int64_t)b->changed);
+	db_bind_int(stmt, c++, (int64_t)b->created);
+	db_bind_int(stmt, c++, (int64_t)b->changed);
 	rc = db_run(s, stmt);
 	if (rc != 0)
 		return rc;
@@ -495,8 +495,10 @@ int row_binding_put(struct sqlite_db *s, struct row_binding *row)
 	return 0;
 }
 
-static void count_op(struct sqlite_db *s, struct row_op *row)
+static void count_op(struct db *s, struct row_op *row)
 {
+	if (s->ops->wrote_op)
+		s->ops->wrote_op(s, &row->o, row->fresh);
 	if (!row->fresh && row->was != STORE_OP_ENDED)
 		s->counts.ops[row->o.verb][row->was]--;
 	if (row->o.state != STORE_OP_ENDED)
@@ -505,10 +507,10 @@ static void count_op(struct sqlite_db *s, struct row_op *row)
 	row->fresh = false;
 }
 
-int row_op_put(struct sqlite_db *s, struct row_op *row)
+int row_op_put(struct db *s, struct row_op *row)
 {
 	const struct store_op *o = &row->o;
-	sqlite3_stmt *stmt = db_stmt(s, row->fresh ? SQL_OP_INSERT : SQL_OP_UPDATE);
+	struct db_stmt *stmt = db_stmt(s, row->fresh ? Q_OP_INSERT : Q_OP_UPDATE);
 	int c = 1, rc;
 
 	if (row->new_memo)
@@ -517,47 +519,37 @@ int row_op_put(struct sqlite_db *s, struct row_op *row)
 		row->request = close_value(s, "op", "request", o->seq, o->request);
 	if (!stmt)
 		return ERR_STORE;
-	sqlite3_bind_int64(stmt, c++, o->seq);
-	sqlite3_bind_int(stmt, c++, o->verb);
-	sqlite3_bind_int(stmt, c++, o->state);
-	sqlite3_bind_int(stmt, c++, o->result);
-	sqlite3_bind_int64(stmt, c++, o->instance);
-	sqlite3_bind_int64(stmt, c++, o->binding);
-	sqlite3_bind_int64(stmt, c++, o->after);
+	db_bind_int(stmt, c++, o->seq);
+	db_bind_int(stmt, c++, o->verb);
+	db_bind_int(stmt, c++, o->state);
+	db_bind_int(stmt, c++, o->result);
+	db_bind_int(stmt, c++, o->instance);
+	db_bind_int(stmt, c++, o->binding);
+	db_bind_int(stmt, c++, o->after);
 	db_bind(stmt, c++, o->service);
 	db_bind(stmt, c++, o->plan_id);
-	sqlite3_bind_int(stmt, c++, o->back);
-	sqlite3_bind_int(stmt, c++, o->halted);
-	sqlite3_bind_int(stmt, c++, row->old);
+	db_bind_int(stmt, c++, o->back);
+	db_bind_int(stmt, c++, o->halted);
+	db_bind_int(stmt, c++, row->old);
 	db_bind(stmt, c++, o->step);
 	db_bind(stmt, c++, row->memo);
 	db_bind(stmt, c++, row->request);
 	db_bind(stmt, c++, row->same);
 	db_bind(stmt, c++, o->owner);
-	sqlite3_bind_int64(stmt, c++, o->fence);
-	sqlite3_bind_int64(stmt, c++, o->claims);
-	sqlite3_bind_int64(stmt, c++, (int64_t)o->created);
-	sqlite3_bind_int64(stmt, c++, (int64_t)o->began);
-	sqlite3_bind_int64(stmt, c++, (int64_t)o->step_began);
-	sqlite3_bind_int64(stmt, c++, (int64_t)o->deadline);
-	sqlite3_bind_int64(stmt, c++, (int64_t)o->ended);
-	sqlite3_bind_int(stmt, c++, o->before);
+	db_bind_int(stmt, c++, o->fence);
+	db_bind_int(stmt, c++, o->claims);
+	db_bind_int(stmt, c++, (int64_t)o->created);
+	db_bind_int(stmt, c++, (int64_t)o->began);
+	db_bind_int(stmt, c++, (int64_t)o->step_began);
+	db_bind_int(stmt, c++, (int64_t)o->deadline);
+	db_bind_int(stmt, c++, (int64_t)o->ended);
+	db_bind_int(stmt, c++, o->before);
 	db_bind(stmt, c++, o->error);
-	sqlite3_bind_int(stmt, c++, o->http_status);
-	sqlite3_bind_int(stmt, c++, (int)o->flags);
+	db_bind_int(stmt, c++, o->http_status);
+	db_bind_int(stmt, c++, (int)o->flags);
 	db_bind(stmt, c++, o->description);
 	rc = db_run(s, stmt);
 	if (rc == 0)
 		count_op(s, row);
 	return rc;
-}
-
-uint64_t row_op_waiting(const struct sqlite_db *s)
-{
-	uint64_t n = 0;
-	int verb;
-
-	for (verb = 0; verb < STORE_VERBS; verb++)
-		n += s->counts.ops[verb][STORE_OP_WAITING];
-	return n;
 }

@@ -7,8 +7,7 @@
  * reseal looks at every row once in the life of the process, in the order of seq: what is written
  * meanwhile is sealed with the first key anyway. */
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "store/sqlite_ops.h"
-#include "store/sqlite_schema.h"
+#include "store/tx.h"
 
 #define SCAN_MAX 5000 /* rows that one turn looks at */
 
@@ -19,50 +18,48 @@ struct old_row {
 };
 
 /* The rows that a statement (limit: before, at most max) finds. */
-static int find_old(struct sqlite_db *s, enum sql sql, uint64_t before, uint32_t max,
+static int find_old(struct db *s, enum query query, uint64_t before, uint32_t max,
 		    struct old_row *rows, size_t *n)
 {
-	sqlite3_stmt *stmt = db_stmt(s, sql);
+	struct db_stmt *stmt = db_stmt(s, query);
 	int rc;
 
 	*n = 0;
 	if (!stmt)
 		return ERR_STORE;
-	sqlite3_bind_int64(stmt, 1, (int64_t)before);
-	sqlite3_bind_int64(stmt, 2, max);
+	db_bind_int(stmt, 1, (int64_t)before);
+	db_bind_int(stmt, 2, max);
 	while ((rc = db_row(s, stmt)) == 1 && *n < max) {
-		rows[*n].seq = sqlite3_column_int64(stmt, 0);
-		rows[(*n)++].op =
-			sqlite3_column_count(stmt) > 1 ? sqlite3_column_int64(stmt, 1) : 0;
+		rows[*n].seq = db_int(stmt, 0);
+		rows[(*n)++].op = query != Q_PURGE_OPS ? db_int(stmt, 1) : 0;
 	}
-	sqlite3_reset(stmt);
+	db_reset(stmt);
 	return rc < 0 ? rc : 0;
 }
 
-static int delete_row(struct sqlite_db *s, enum sql sql, int64_t seq)
+static int delete_row(struct db *s, enum query sql, int64_t seq)
 {
-	sqlite3_stmt *stmt = db_stmt(s, sql);
+	struct db_stmt *stmt = db_stmt(s, sql);
 
 	if (!stmt)
 		return ERR_STORE;
-	sqlite3_bind_int64(stmt, 1, seq);
+	db_bind_int(stmt, 1, seq);
 	return db_run(s, stmt);
 }
 
-static int purge_ops(struct sqlite_db *s, struct store_purge *c, uint64_t before,
-		     struct old_row *rows)
+static int purge_ops(struct db *s, struct store_purge *c, uint64_t before, struct old_row *rows)
 {
 	size_t n, i;
-	int rc = find_old(s, SQL_PURGE_OPS, before, c->max - c->n, rows, &n);
+	int rc = find_old(s, Q_PURGE_OPS, before, c->max - c->n, rows, &n);
 
 	if (rc == 0 && n > 0)
 		rc = db_writing(s);
 	for (i = 0; rc == 0 && i < n; i++, c->n++)
-		rc = delete_row(s, SQL_DELETE_OP, rows[i].seq);
+		rc = delete_row(s, Q_DELETE_OP, rows[i].seq);
 	return rc;
 }
 
-static int purge_objects(struct sqlite_db *s, struct store_purge *c, enum sql find, enum sql delete,
+static int purge_objects(struct db *s, struct store_purge *c, enum query find, enum query delete,
 			 uint64_t before, struct old_row *rows)
 {
 	struct row_op op;
@@ -76,7 +73,7 @@ static int purge_objects(struct sqlite_db *s, struct store_purge *c, enum sql fi
 		if (rc == 0 && op.o.seq && op.o.state != STORE_OP_ENDED)
 			continue; /* it went with its instance while it was worked on */
 		if (rc == 0 && op.o.seq)
-			rc = delete_row(s, SQL_DELETE_OP, op.o.seq);
+			rc = delete_row(s, Q_DELETE_OP, op.o.seq);
 		if (rc == 0)
 			rc = delete_row(s, delete, rows[i].seq);
 		c->n++;
@@ -84,9 +81,9 @@ static int purge_objects(struct sqlite_db *s, struct store_purge *c, enum sql fi
 	return rc;
 }
 
-static int purge(struct sqlite_db *s, struct store_purge *c)
+static int purge(struct db *s, struct store_purge *c)
 {
-	uint64_t now = loop_wall(s->store.loop);
+	uint64_t now = store_now(&s->store);
 	uint64_t ended = now > c->keep_ended ? now - c->keep_ended : 0;
 	uint64_t gone = now > c->keep_gone ? now - c->keep_gone : 0;
 	struct old_row *rows = arena_alloc(&s->arena, ((size_t)c->max + 1) * sizeof(*rows));
@@ -95,36 +92,29 @@ static int purge(struct sqlite_db *s, struct store_purge *c)
 	c->n = 0;
 	rc = purge_ops(s, c, ended, rows);
 	if (rc == 0)
-		rc = purge_objects(s, c, SQL_PURGE_BINDINGS, SQL_DELETE_BINDING, gone, rows);
+		rc = purge_objects(s, c, Q_PURGE_BINDINGS, Q_DELETE_BINDING, gone, rows);
 	if (rc == 0)
-		rc = purge_objects(s, c, SQL_PURGE_INSTANCES, SQL_DELETE_INSTANCE, gone, rows);
-	if (rc != 0 || c->n == 0)
-		return rc;
-	if (meta_set_int(s->db, "next_instance", s->counts.next[TABLE_INSTANCE]) != 0 ||
-	    meta_set_int(s->db, "next_binding", s->counts.next[TABLE_BINDING]) != 0 ||
-	    meta_set_int(s->db, "next_op", s->counts.next[TABLE_OP]) != 0)
-		return ERR_STORE;
-	return 0;
+		rc = purge_objects(s, c, Q_PURGE_INSTANCES, Q_DELETE_INSTANCE, gone, rows);
+	if (rc == 0 && c->n > 0 && s->ops->purged)
+		rc = s->ops->purged(s);
+	return rc;
 }
 
-void sqlite_purge(struct store *store, struct store_purge *c)
+int tx_purge(struct db *s, void *call)
 {
-	struct sqlite_db *s = sqlite_of(store);
-	int rc = db_start(s, &c->call);
-
-	db_end(s, &c->call, rc != 0 ? rc : purge(s, c));
+	return purge(s, call);
 }
 
 /* -- reseal ----------------------------------------------------------------------------- */
 
 static const struct {
-	enum sql scan, write;
+	enum query scan, write;
 	const char *name;
 	const char *column[2];
 } places[TABLES] = {
-	[TABLE_INSTANCE] = { SQL_SCAN_INSTANCES, SQL_RESEAL_INSTANCE, "instance", { "data" } },
-	[TABLE_BINDING] = { SQL_SCAN_BINDINGS, SQL_RESEAL_BINDING, "binding", { "data" } },
-	[TABLE_OP] = { SQL_SCAN_OPS, SQL_RESEAL_OP, "op", { "memo", "request" } },
+	[TABLE_INSTANCE] = { Q_SCAN_INSTANCES, Q_RESEAL_INSTANCE, "instance", { "data" } },
+	[TABLE_BINDING] = { Q_SCAN_BINDINGS, Q_RESEAL_BINDING, "binding", { "data" } },
+	[TABLE_OP] = { Q_SCAN_OPS, Q_RESEAL_OP, "op", { "memo", "request" } },
 };
 
 /* A row that has a value of an old key. */
@@ -133,16 +123,17 @@ struct old_seal {
 	struct str value[2];
 };
 
-static int find_seals(struct sqlite_db *s, int table, uint32_t max, uint32_t *scan,
-		      struct old_seal *rows, size_t *n)
+static int find_seals(struct db *s, int table, uint32_t max, uint32_t *scan, struct old_seal *rows,
+		      size_t *n)
 {
-	sqlite3_stmt *stmt = db_stmt(s, places[table].scan);
+	struct db_stmt *stmt = db_stmt(s, places[table].scan);
 	int columns = places[table].column[1] ? 2 : 1, i, rc;
 
 	*n = 0;
 	if (!stmt)
 		return ERR_STORE;
-	sqlite3_bind_int64(stmt, 1, s->counts.resealed[table]);
+	db_bind_int(stmt, 1, s->counts.resealed[table]);
+	db_bind_int(stmt, 2, *scan);
 	while (*n<max && * scan> 0 && (rc = db_row(s, stmt)) != 0) {
 		bool old = false;
 
@@ -150,10 +141,9 @@ static int find_seals(struct sqlite_db *s, int table, uint32_t max, uint32_t *sc
 			return rc;
 		(*scan)--;
 		memset(&rows[*n], 0, sizeof(rows[*n]));
-		rows[*n].seq = s->counts.resealed[table] = sqlite3_column_int64(stmt, 0);
+		rows[*n].seq = s->counts.resealed[table] = db_int(stmt, 0);
 		for (i = 1; i <= columns; i++) {
-			const void *p = sqlite3_column_blob(stmt, i);
-			struct str value = str_make(p, (size_t)sqlite3_column_bytes(stmt, i));
+			struct str value = db_get(stmt, i);
 
 			old = old || (value.n > 0 && !seal_is_current(s->keys, value));
 		}
@@ -163,14 +153,14 @@ static int find_seals(struct sqlite_db *s, int table, uint32_t max, uint32_t *sc
 			rows[*n].value[i - 1] = db_column(stmt, i, &s->arena);
 		(*n)++;
 	}
-	sqlite3_reset(stmt);
+	db_reset(stmt);
 	return 0;
 }
 
 /* Seals one row anew. 1: done; 0: no key opens it; or ERR_STORE. */
-static int reseal_row(struct sqlite_db *s, int table, struct old_seal *row)
+static int reseal_row(struct db *s, int table, struct old_seal *row)
 {
-	sqlite3_stmt *stmt = db_stmt(s, places[table].write);
+	struct db_stmt *stmt = db_stmt(s, places[table].write);
 	struct str plain, sealed[2] = { STR(""), STR("") };
 	int i, rc;
 
@@ -193,16 +183,19 @@ static int reseal_row(struct sqlite_db *s, int table, struct old_seal *row)
 	rc = db_writing(s);
 	if (rc != 0 || !stmt)
 		return ERR_STORE;
-	sqlite3_bind_int64(stmt, 1, row->seq);
+	db_bind_int(stmt, 1, row->seq);
 	db_bind(stmt, 2, sealed[0]);
-	if (places[table].column[1])
-		db_bind(stmt, 3, sealed[1]);
+	db_bind(stmt, 3, row->value[0]); /* only if it is still the same */
+	if (places[table].column[1]) {
+		db_bind(stmt, 4, sealed[1]);
+		db_bind(stmt, 5, row->value[1]);
+	}
 	rc = db_run(s, stmt);
 	return rc == 0 ? 1 : rc;
 }
 
 /* 1: every row has been looked at; 0: there may be more; or ERR_STORE. */
-static int reseal(struct sqlite_db *s, struct store_reseal *c)
+static int reseal(struct db *s, struct store_reseal *c)
 {
 	struct old_seal *rows = arena_alloc(&s->arena, ((size_t)c->max + 1) * sizeof(*rows));
 	uint32_t scan = SCAN_MAX;
@@ -228,38 +221,13 @@ static int reseal(struct sqlite_db *s, struct store_reseal *c)
 	return table == TABLES;
 }
 
-/* A turn that looked at many rows and found none to be sealed anew is not the end: the call goes
- * on in the next turn. */
-static void reseal_run(struct sqlite_db *s, struct store_reseal *c, int rc)
+/* A body that looked at many rows and found none to be sealed anew is not at its end. */
+int tx_reseal(struct db *s, void *call)
 {
-	if (rc == 0)
-		rc = reseal(s, c);
-	if (rc == 0 && c->n == 0) {
-		loop_soon(s->store.loop, &s->reseal_soon);
-		return;
-	}
-	s->reseal = NULL;
-	db_end(s, &c->call, rc < 0 ? rc : 0);
-}
-
-static void reseal_on(struct soon *soon)
-{
-	struct sqlite_db *s = container_of(soon, struct sqlite_db, reseal_soon);
-
-	reseal_run(s, s->reseal, db_enter(s));
-}
-
-void sqlite_reseal(struct store *store, struct store_reseal *c)
-{
-	struct sqlite_db *s = sqlite_of(store);
-	int rc = db_start(s, &c->call);
+	struct store_reseal *c = call;
+	int rc;
 
 	c->n = c->failed = 0;
-	if (s->reseal) {
-		db_end(s, &c->call, ERR_BUSY);
-		return;
-	}
-	s->reseal = c;
-	s->reseal_soon.run = reseal_on;
-	reseal_run(s, c, rc);
+	rc = reseal(s, c);
+	return rc == 0 && c->n == 0 ? DB_MORE : rc < 0 ? rc : 0;
 }

@@ -8,7 +8,7 @@
  * a halted create is not counted beside it; it takes its place when the create has ended and
  * something was left over. */
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "store/sqlite_ops.h"
+#include "store/tx.h"
 
 #define EXPIRE_AGAIN MINUTES(1)
 
@@ -18,8 +18,7 @@ static bool of_binding(const struct row_op *op)
 }
 
 /* The op if the caller still has it, else ERR_STALE. */
-static int own(struct sqlite_db *s, struct arena *arena, int64_t seq, int64_t fence,
-	       struct row_op *op)
+static int own(struct db *s, struct arena *arena, int64_t seq, int64_t fence, struct row_op *op)
 {
 	int rc = row_op_get(s, arena, seq, op);
 
@@ -27,12 +26,12 @@ static int own(struct sqlite_db *s, struct arena *arena, int64_t seq, int64_t fe
 		return rc;
 	if (op->o.seq == 0 || op->o.fence != fence || op->o.state != STORE_OP_RUNNING)
 		return ERR_STALE;
-	return 0;
+	return s->ops->lease ? s->ops->lease(s, op->o.owner) : 0;
 }
 
 /* -- step and release ------------------------------------------------------------------- */
 
-static int step(struct sqlite_db *s, struct store_step *c)
+static int step(struct db *s, struct store_step *c)
 {
 	struct row_op op;
 	int rc = own(s, &s->arena, c->op, c->fence, &op);
@@ -51,21 +50,18 @@ static int step(struct sqlite_db *s, struct store_step *c)
 		op.o.description = c->description;
 	if (c->new_step) {
 		op.o.claims = 0;
-		op.o.step_began = loop_wall(s->store.loop);
+		op.o.step_began = store_now(&s->store);
 	}
 	c->halted = op.o.halted;
 	return row_op_put(s, &op);
 }
 
-void sqlite_step(struct store *store, struct store_step *c)
+int tx_step(struct db *s, void *call)
 {
-	struct sqlite_db *s = sqlite_of(store);
-	int rc = db_start(s, &c->call);
-
-	db_end(s, &c->call, rc != 0 ? rc : step(s, c));
+	return step(s, call);
 }
 
-static int release(struct sqlite_db *s, struct store_release *c)
+static int release(struct db *s, struct store_release *c)
 {
 	struct row_op op;
 	int rc = own(s, &s->arena, c->op, c->fence, &op);
@@ -82,12 +78,9 @@ static int release(struct sqlite_db *s, struct store_release *c)
 	return row_op_put(s, &op);
 }
 
-void sqlite_release(struct store *store, struct store_release *c)
+int tx_release(struct db *s, void *call)
 {
-	struct sqlite_db *s = sqlite_of(store);
-	int rc = db_start(s, &c->call);
-
-	db_end(s, &c->call, rc != 0 ? rc : release(s, c));
+	return release(s, call);
 }
 
 /* -- end -------------------------------------------------------------------------------- */
@@ -118,7 +111,7 @@ static void end_op(struct arena *arena, const struct store_end *end, uint64_t no
 	row_op_set_request(op, STR(""));
 }
 
-static void end_instance(struct sqlite_db *s, struct arena *arena, const struct store_end *end,
+static void end_instance(struct db *s, struct arena *arena, const struct store_end *end,
 			 enum store_verb verb, struct row_instance *row)
 {
 	struct store_instance *i = &row->i;
@@ -170,10 +163,10 @@ static void end_binding(struct arena *arena, const struct store_end *end, uint64
 	count_binding(instance, op->before, b->state);
 }
 
-void end_apply(struct sqlite_db *s, struct arena *arena, const struct store_end *end, bool object,
+void end_apply(struct db *s, struct arena *arena, const struct store_end *end, bool object,
 	       struct row_op *op, struct row_instance *instance, struct row_binding *binding)
 {
-	uint64_t now = loop_wall(s->store.loop);
+	uint64_t now = store_now(&s->store);
 	bool usable, failed = end->result != STORE_SUCCEEDED;
 	enum store_state state = store_finish(&op->o, end, &usable);
 
@@ -197,22 +190,22 @@ void end_apply(struct sqlite_db *s, struct arena *arena, const struct store_end 
 		instance->i.n_binding_ops--;
 }
 
-int end_bindings(struct sqlite_db *s, struct row_instance *instance)
+int end_bindings(struct db *s, struct row_instance *instance)
 {
-	sqlite3_stmt *left = db_stmt(s, SQL_BINDINGS_LEFT), *gone = db_stmt(s, SQL_BINDINGS_GONE);
+	struct db_stmt *left = db_stmt(s, Q_BINDINGS_LEFT), *gone = db_stmt(s, Q_BINDINGS_GONE);
 	uint64_t n;
 	int rc;
 
 	if (!left || !gone)
 		return ERR_STORE;
-	sqlite3_bind_int64(left, 1, instance->i.seq);
+	db_bind_int(left, 1, instance->i.seq);
 	rc = db_row(s, left);
 	if (rc < 0)
 		return rc;
-	n = (uint64_t)sqlite3_column_int64(left, 0);
-	sqlite3_reset(left);
-	sqlite3_bind_int64(gone, 1, instance->i.seq);
-	sqlite3_bind_int64(gone, 2, (int64_t)instance->i.changed);
+	n = rc == 1 ? (uint64_t)db_int(left, 0) : 0;
+	db_reset(left);
+	db_bind_int(gone, 1, instance->i.seq);
+	db_bind_int(gone, 2, (int64_t)instance->i.changed);
 	rc = db_run(s, gone);
 	if (rc == 0)
 		s->counts.bindings -= n;
@@ -221,13 +214,13 @@ int end_bindings(struct sqlite_db *s, struct row_instance *instance)
 
 /* The halted create has ended: the delete that waited for it either has nothing to do, and ends
  * with it, or begins now to wait for a slot. */
-static void end_followed(struct sqlite_db *s, const struct store_end *end, struct row_op *op,
+static void end_followed(struct db *s, const struct store_end *end, struct row_op *op,
 			 struct row_op *follower, struct row_instance *instance,
 			 struct row_binding *binding)
 {
 	static const struct store_end nothing_left = { .result = STORE_SUCCEEDED };
 	enum store_state state = end->left_over ? STORE_DELETING : STORE_GONE;
-	uint64_t now = loop_wall(s->store.loop);
+	uint64_t now = store_now(&s->store);
 
 	end_op(&s->arena, end, now, op);
 	if (end->left_over) {
@@ -259,7 +252,7 @@ static void end_followed(struct sqlite_db *s, const struct store_end *end, struc
 		row_instance_set_data(instance, end->data);
 }
 
-static int put_all(struct sqlite_db *s, struct row_op *op, struct row_op *follower, bool object,
+static int put_all(struct db *s, struct row_op *op, struct row_op *follower, bool object,
 		   struct row_instance *instance, struct row_binding *binding)
 {
 	int rc = row_op_put(s, op);
@@ -277,7 +270,7 @@ static int put_all(struct sqlite_db *s, struct row_op *op, struct row_op *follow
 	return rc;
 }
 
-static int op_end(struct sqlite_db *s, struct store_op_end *c)
+static int op_end(struct db *s, struct store_op_end *c)
 {
 	const struct store_end *end = &c->end;
 	struct row_op op, follower = { 0 };
@@ -320,10 +313,7 @@ static int op_end(struct sqlite_db *s, struct store_op_end *c)
 	return put_all(s, &op, NULL, object, &instance, &binding);
 }
 
-void sqlite_op_end(struct store *store, struct store_op_end *c)
+int tx_end(struct db *s, void *call)
 {
-	struct sqlite_db *s = sqlite_of(store);
-	int rc = db_start(s, &c->call);
-
-	db_end(s, &c->call, rc != 0 ? rc : op_end(s, c));
+	return op_end(s, call);
 }

@@ -1,6 +1,6 @@
 /* claim and get. */
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "store/sqlite_ops.h"
+#include "store/tx.h"
 
 #include <stdlib.h>
 
@@ -39,14 +39,14 @@ static int older(const void *a, const void *b)
 }
 
 /* The oldest waiting ops of each wanted service, extra beyond its slots, oldest first. */
-static int find_picks(struct sqlite_db *s, const struct store_claim *c, uint64_t extra,
+static int find_picks(struct db *s, const struct store_claim *c, uint64_t extra,
 		      struct picks *picks)
 {
 	size_t i;
 
 	memset(picks, 0, sizeof(*picks));
 	for (i = 0; i < c->n_wants; i++) {
-		sqlite3_stmt *stmt = db_stmt(s, SQL_WAITING);
+		struct db_stmt *stmt = db_stmt(s, Q_WAITING);
 		uint64_t left = (c->wants[i].slots < c->max ? c->wants[i].slots : c->max) + extra;
 		int rc = 0;
 
@@ -55,13 +55,14 @@ static int find_picks(struct sqlite_db *s, const struct store_claim *c, uint64_t
 		if (c->wants[i].slots == 0)
 			continue;
 		db_bind(stmt, 1, c->wants[i].service);
+		db_bind_int(stmt, 2, (int64_t)left);
 		while (left > 0 && (rc = db_row(s, stmt)) == 1) {
-			add_pick(&s->arena, picks, sqlite3_column_int64(stmt, 0), i);
+			add_pick(&s->arena, picks, db_int(stmt, 0), i);
 			left--;
 		}
 		if (rc < 0)
 			return rc;
-		sqlite3_reset(stmt);
+		db_reset(stmt);
 		picks->cut = picks->cut || left == 0;
 	}
 	if (picks->n > 0)
@@ -76,7 +77,7 @@ struct chosen {
 	int status;
 };
 
-static int read_chosen(struct sqlite_db *s, struct arena *arena, int64_t seq, struct chosen *x)
+static int read_chosen(struct db *s, struct arena *arena, int64_t seq, struct chosen *x)
 {
 	int rc = row_op_get(s, arena, seq, &x->op);
 
@@ -97,7 +98,7 @@ static int read_chosen(struct sqlite_db *s, struct arena *arena, int64_t seq, st
 
 /* Reads the ops to be claimed. Those that cannot be opened take no slot, so that they stand in
  * nobody's way; *starved: because of them there may be more to be had. */
-static int choose(struct sqlite_db *s, struct store_claim *c, const struct picks *picks,
+static int choose(struct db *s, struct store_claim *c, const struct picks *picks,
 		  struct chosen *chosen, size_t *n, bool *starved)
 {
 	uint32_t *slots = arena_alloc(&s->arena, (c->n_wants + 1) * sizeof(*slots));
@@ -127,9 +128,9 @@ static int choose(struct sqlite_db *s, struct store_claim *c, const struct picks
 	return 0;
 }
 
-static int take(struct sqlite_db *s, struct store_claim *c, struct chosen *x)
+static int take(struct db *s, struct store_claim *c, struct chosen *x)
 {
-	uint64_t now = loop_wall(s->store.loop);
+	uint64_t now = store_now(&s->store);
 	struct store_op *o = &x->op.o;
 
 	o->state = STORE_OP_RUNNING;
@@ -143,11 +144,11 @@ static int take(struct sqlite_db *s, struct store_claim *c, struct chosen *x)
 	return row_op_put(s, &x->op);
 }
 
-static int claim(struct sqlite_db *s, struct store_claim *c)
+static int claim(struct db *s, struct store_claim *c)
 {
 	struct chosen *chosen = NULL;
 	struct picks picks;
-	uint64_t extra = 8;
+	uint64_t extra = 8, waiting = 0;
 	bool starved = true;
 	size_t n = 0, i;
 	int rc = 0;
@@ -170,25 +171,26 @@ static int claim(struct sqlite_db *s, struct store_claim *c)
 						    chosen[i].binding.b, chosen[i].status };
 	}
 	c->n_ops = n;
-	c->waiting = (uint32_t)row_op_waiting(s);
+	if (rc == 0)
+		rc = s->ops->waiting(s, &waiting);
+	c->waiting = (uint32_t)waiting;
 	return rc;
 }
 
-void sqlite_claim(struct store *store, struct store_claim *c)
+int tx_claim(struct db *s, void *call)
 {
-	struct sqlite_db *s = sqlite_of(store);
-	int rc = db_start(s, &c->call);
+	struct store_claim *c = call;
 
 	c->ops = NULL;
 	c->n_ops = 0;
 	c->waiting = 0;
-	db_end(s, &c->call, rc != 0 ? rc : claim(s, c));
+	return claim(s, c);
 }
 
 /* -- get -------------------------------------------------------------------------------- */
 
 /* The op that is asked for, or the object's latest. */
-static int get_op(struct sqlite_db *s, const struct store_get *c, int64_t instance, int64_t binding,
+static int get_op(struct db *s, const struct store_get *c, int64_t instance, int64_t binding,
 		  int64_t latest, struct row_op *op)
 {
 	int64_t asked = c->operation.p ? row_op_seq(s, c->operation) : 0;
@@ -203,24 +205,24 @@ static int get_op(struct sqlite_db *s, const struct store_get *c, int64_t instan
 	return row_op_get(s, c->arena, latest, op);
 }
 
-static int count_before(struct sqlite_db *s, struct store_get *c)
+static int count_before(struct db *s, struct store_get *c)
 {
-	sqlite3_stmt *stmt = db_stmt(s, SQL_WAITING_BEFORE);
+	struct db_stmt *stmt = db_stmt(s, Q_WAITING_BEFORE);
 	int rc;
 
 	if (!stmt)
 		return ERR_STORE;
 	db_bind(stmt, 1, c->op.service);
-	sqlite3_bind_int64(stmt, 2, c->op.seq);
+	db_bind_int(stmt, 2, c->op.seq);
 	rc = db_row(s, stmt);
 	if (rc < 0)
 		return rc;
-	c->waiting_before = (uint32_t)sqlite3_column_int64(stmt, 0);
-	sqlite3_reset(stmt);
+	c->waiting_before = (uint32_t)db_int(stmt, 0);
+	db_reset(stmt);
 	return 0;
 }
 
-static int get(struct sqlite_db *s, struct store_get *c)
+static int get(struct db *s, struct store_get *c)
 {
 	struct row_instance instance;
 	struct row_binding binding = { 0 };
@@ -247,14 +249,13 @@ static int get(struct sqlite_db *s, struct store_get *c)
 	return rc;
 }
 
-void sqlite_get(struct store *store, struct store_get *c)
+int tx_get(struct db *s, void *call)
 {
-	struct sqlite_db *s = sqlite_of(store);
-	int rc = db_start(s, &c->call);
+	struct store_get *c = call;
 
 	memset(&c->instance, 0, sizeof(c->instance));
 	memset(&c->binding, 0, sizeof(c->binding));
 	memset(&c->op, 0, sizeof(c->op));
 	c->waiting_before = 0;
-	db_end(s, &c->call, rc != 0 ? rc : get(s, c));
+	return get(s, c);
 }

@@ -1,0 +1,30 @@
+/* store/tx: the transactions of store_type, as bodies (store/db): each reads, decides, then
+ * writes, and returns the call's status. call is the struct of store.h that the name says. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef OSBD_STORE_TX_H
+#define OSBD_STORE_TX_H
+
+#include "store/row.h"
+
+typedef int (*tx_body)(struct db *s, void *call);
+
+int tx_begin(struct db *s, void *call) MUST_CHECK;
+int tx_step(struct db *s, void *call) MUST_CHECK;
+int tx_end(struct db *s, void *call) MUST_CHECK;
+int tx_release(struct db *s, void *call) MUST_CHECK;
+int tx_claim(struct db *s, void *call) MUST_CHECK;
+int tx_get(struct db *s, void *call) MUST_CHECK;
+int tx_list(struct db *s, void *call) MUST_CHECK;
+int tx_stats(struct db *s, void *call) MUST_CHECK;
+int tx_plan_use(struct db *s, void *call) MUST_CHECK;
+int tx_purge(struct db *s, void *call) MUST_CHECK;
+int tx_reseal(struct db *s, void *call) MUST_CHECK; /* DB_MORE: it is not at its end */
+
+/* The op ends, and its object becomes what store_finish says; object false: the op alone, because
+ * the object is another's by now. Changes the rows in memory; strings are copied. */
+void end_apply(struct db *s, struct arena *arena, const struct store_end *end, bool object,
+	       struct row_op *op, struct row_instance *instance, struct row_binding *binding);
+/* The instance is gone, so are its bindings: writes these. */
+int end_bindings(struct db *s, struct row_instance *instance) MUST_CHECK;
+
+#endif
