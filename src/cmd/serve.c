@@ -175,8 +175,10 @@ static void write_lines(struct loop_hook *hook)
 {
 	struct daemon *d = container_of(hook, struct daemon, lines);
 
-	if (log_sink_pending(d->setup.sink))
-		log_sink_flush(d->setup.sink);
+	if (!log_sink_pending(d->setup.sink) || log_sink_flush(d->setup.sink) == 0)
+		return;
+	if (d->flush.due > loop_now(&d->setup.loop) + LOG_FLUSH_EVERY)
+		timer_start(&d->flush, &d->setup.loop, LOG_FLUSH_EVERY, on_flush);
 }
 
 /* Secrets are in this process: no core file, and no debugger of another user. */

@@ -72,6 +72,19 @@ uint64_t log_sink_lost(const struct log_sink *sink)
 	return sink->lost;
 }
 
+static void drop_waiting(struct log_sink *sink)
+{
+	size_t i;
+
+	for (i = 0; i < sink->waiting.n; i++) {
+		if (sink->waiting.p[i] != '\n')
+			continue;
+		sink->lost++;
+		sink->unsaid++;
+	}
+	buf_clear(&sink->waiting);
+}
+
 size_t log_sink_flush(struct log_sink *sink)
 {
 	while (sink->waiting.n) {
@@ -82,9 +95,7 @@ size_t log_sink_flush(struct log_sink *sink)
 		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 			break;
 		if (n < 0) { /* the reader is gone, or the disk is full: logging stops nothing */
-			buf_clear(&sink->waiting);
-			sink->lost++;
-			sink->unsaid++;
+			drop_waiting(sink);
 			break;
 		}
 		buf_shift(&sink->waiting, (size_t)n);
