@@ -154,21 +154,21 @@ static const struct stream_type net_type = {
 	.close = conn_close,
 };
 
-static struct net_conn *conn_create(struct net_listener *listener, int fd)
+struct stream *net_stream(struct loop *loop, struct net_buffer *buffer, int fd, bool tcp)
 {
 	struct net_conn *conn = mem_zalloc(sizeof(*conn));
 	int rc, yes = 1;
 
 	conn->stream.type = &net_type;
-	conn->buffer = listener->buffer;
-	if (listener->path[0]) {
-		uv_pipe_init(&listener->loop->uv, &conn->uv.pipe, 0);
+	conn->buffer = buffer;
+	if (!tcp) {
+		uv_pipe_init(&loop->uv, &conn->uv.pipe, 0);
 		conn->uv.handle.data = conn;
 		rc = uv_pipe_open(&conn->uv.pipe, fd);
 	} else {
 		/* an answer is one write: there is nothing to gather */
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
-		uv_tcp_init(&listener->loop->uv, &conn->uv.tcp);
+		uv_tcp_init(&loop->uv, &conn->uv.tcp);
 		conn->uv.handle.data = conn;
 		rc = uv_tcp_open(&conn->uv.tcp, fd);
 	}
@@ -177,7 +177,7 @@ static struct net_conn *conn_create(struct net_listener *listener, int fd)
 		stream_close(&conn->stream);
 		return NULL;
 	}
-	return conn;
+	return &conn->stream;
 }
 
 /* -- accepting -------------------------------------------------------------------------- */
@@ -220,7 +220,7 @@ void net_listener_accept(struct net_listener *listener, size_t max)
 	while (max-- && !listener->paused && !listener->closing) {
 		struct sockaddr_storage from = { 0 };
 		socklen_t size = sizeof(from);
-		struct net_conn *conn;
+		struct stream *stream;
 		char peer[INET6_ADDRSTRLEN];
 		int fd = accept4(listener->fd, (struct sockaddr *)&from, &size,
 				 SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -240,11 +240,11 @@ void net_listener_accept(struct net_listener *listener, size_t max)
 			return;
 		}
 		listener->troubled = false;
-		conn = conn_create(listener, fd);
-		if (!conn)
+		stream = net_stream(listener->loop, listener->buffer, fd, !listener->path[0]);
+		if (!stream)
 			continue;
 		peer_text(&from, peer, sizeof(peer));
-		listener->on_stream(listener, &conn->stream, peer);
+		listener->on_stream(listener, stream, peer);
 	}
 }
 

@@ -58,6 +58,11 @@ void net_listener_pause(struct net_listener *listener);
 void net_listener_resume(struct net_listener *listener);
 /* Takes what waits in the kernel right now, at most max of them. */
 void net_listener_accept(struct net_listener *listener, size_t max);
+/* A stream over a connected socket, which belongs to it from here on: its user ends it with
+ * stream_close(), and its memory goes by itself after on_closed. tcp: not a unix socket. NULL:
+ * the loop has no room for it, and the socket is closed. */
+struct stream *net_stream(struct loop *loop, struct net_buffer *buffer, int fd, bool tcp);
+
 /* The socket is closed at once, and a unix socket's path removed if it is still ours; on_closed
  * runs once, from the loop. */
 void net_listener_close(struct net_listener *listener);
