@@ -2,6 +2,7 @@
 """Service bundles through the API: the ones of conf/bundles, and one that does as it is told."""
 import json
 import os
+import signal
 import sqlite3
 import time
 
@@ -54,7 +55,7 @@ echo "$1" >>"$WORLD/ended"
 @pytest.fixture
 def own(osbd, tmp_path):
     """Makes a daemon with a bundle of its own; gives both the daemon and the bundle's folder."""
-    def make(mode="optional", **do):
+    def make(mode="optional", more="", **do):
         path = tmp_path / "bundle"
         path.mkdir()
         (path / "apb.yml").write_text(APB.format(mode=mode))
@@ -62,7 +63,7 @@ def own(osbd, tmp_path):
         (path / "bundle").chmod(0o755)
         for action, text in do.items():
             (path / f"do.{action}").write_text(text)
-        return osbd(OWN.format(path=path)), path
+        return osbd(more + OWN.format(path=path)), path
     return make
 
 
@@ -210,3 +211,16 @@ def test_halted(own):
     assert time.monotonic() - began < 20
     assert not (world / "instance").exists()
     assert lines(world / "ended") == ["deprovision"]
+
+
+def test_stopped_for_longer_than_children_may_run_alone(own):
+    d, world = own(provision=": >$WORLD/alone\nsleep 4\n", more="limits: {child_silence: 1s}\n")
+    assert d.provision("i", "true", **OWNER).status_code == 202
+    assert rig.wait_until(lambda: (world / "alone").exists())
+    d.process.send_signal(signal.SIGSTOP)
+    time.sleep(6)  # longer than the action would take
+    assert lines(world / "ended") == []
+    d.process.send_signal(signal.SIGCONT)
+    assert d.poll("i")["state"] == "succeeded"
+    assert lines(world / "started") == ["provision", "provision"]
+    assert lines(world / "ended") == ["provision"]
