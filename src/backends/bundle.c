@@ -111,7 +111,9 @@ static enum op_verdict wait_for_it(struct op *flow)
 
 static enum op_verdict has_waited(struct op *flow, int status)
 {
-	return status < 0 ? op_fail(flow, status, "%s", err_str(status)) : OP_AGAIN;
+	(void)flow;
+	(void)status; /* canceled or over */
+	return OP_AGAIN;
 }
 
 /* -- prepare -------------------------------------------------------------------------------- */
@@ -394,9 +396,9 @@ static enum op_verdict has_run(struct op *flow, int status)
 	case ERR_TOOBIG:
 		clean_up(op, dir, true);
 		return never_began(op, 400, "the parameters are too large for a command line");
-	case ERR_CANCELED:
+	case ERR_CANCELED: /* halted, too late, or drained: the operation knows what is next */
 		clean_up(op, dir, true);
-		return op_fail(flow, status, "%s", err_str(status));
+		return OP_AGAIN;
 	default:
 		log_error(&flow->log, "%s", child->err);
 		clean_up(op, dir, true);

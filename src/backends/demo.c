@@ -631,7 +631,7 @@ static enum op_verdict watched(struct op *flow, int status)
 	int64_t looks = 0;
 
 	if (status < 0)
-		return op_fail(flow, status, "%s", err_str(status));
+		return OP_AGAIN; /* halted, too late, or drained: the operation knows what is next */
 	(void)json_to_int(json_get(flow->memo, looks_key(op)), &looks);
 	looks++;
 	json_set_int(&flow->arena, flow->memo, looks_key(op), looks);

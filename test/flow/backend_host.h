@@ -44,6 +44,7 @@ struct stage {
 	/* what is to happen */
 	int kill_at, kill_how; /* at the n-th commit, from 1 */
 	uint64_t halt_after;   /* ms; 0: not */
+	uint64_t deadline;     /* ms, of the operation; 0: none */
 	uint64_t kill_after;   /* ms; 0: not. The first life only */
 	/* what did */
 	int n_ops, commits, kills;
@@ -158,6 +159,7 @@ static inline void stage_life(struct stage *s, enum store_verb verb)
 	op->job.op.host = &stage_host;
 	op->job.op.loop = &s->loop;
 	op->job.op.forth = forth->steps;
+	op->job.op.deadline = s->deadline;
 	op->job.op.back = back ? back->steps : NULL;
 	op->verb = verb;
 	op->backend = s->backend;

@@ -424,6 +424,7 @@ static void test_halted(void **state)
 	stage_run(&s, STORE_PROVISION);
 	assert_true(s.failed && !s.left_over && !there("instance"));
 	assert_string_equal(get("ended"), "deprovision\n");
+	assert_string_equal(s.err.text, "halted");
 	assert_true(loop_now(&s.loop) - began < SEC(20));
 	assert_int_equal(n_runs(), 0);
 	finish(&s);
@@ -469,6 +470,21 @@ static void test_deadline(void **state)
 	assert_int_equal(n_runs(), 1);
 	run_well(&s, STORE_PROVISION);
 	assert_int_equal(n_runs(), 1);
+	finish(&s);
+}
+
+/* The operation's own deadline, as a plan's maximum_polling_duration sets it. */
+static void test_operation_deadline(void **state)
+{
+	struct stage s;
+
+	(void)state;
+	start(&s, "");
+	put("do.update", "sleep 60");
+	s.deadline = SEC(1);
+	stage_run(&s, STORE_UPDATE);
+	assert_string_equal(s.err.text, "run: the operation was not done within 1 s");
+	assert_int_equal(n_runs(), 0);
 	finish(&s);
 }
 
@@ -709,6 +725,7 @@ int main(void)
 		cmocka_unit_test(test_halted),
 		cmocka_unit_test(test_never_began),
 		cmocka_unit_test(test_deadline),
+		cmocka_unit_test(test_operation_deadline),
 		cmocka_unit_test(test_killed_at_each_commit),
 		cmocka_unit_test(test_killed_on_the_way_back),
 		cmocka_unit_test(test_killed_while_it_runs),
