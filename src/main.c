@@ -2,6 +2,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmd/cmd.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -52,8 +53,10 @@ static int run(const struct command *command, int argc, char **argv)
 				argv[optind - 1]);
 			return usage(command);
 		} else {
+			char letter[3] = { '-', (char)optopt, '\0' };
+
 			fprintf(stderr, "osbd %s: there is no option %s; there %s\n", command->name,
-				argv[optind - 1],
+				optopt ? letter : argv[optind - 1],
 				command->needs_config ? "are -c FILE, --config FILE and --help"
 						      : "is --help");
 			return usage(command);
@@ -75,6 +78,17 @@ static int run(const struct command *command, int argc, char **argv)
 	return command->run(config, argc, argv);
 }
 
+/* What was to be said but could not be written is a failure. */
+static int finish(int rc)
+{
+	bool failed = ferror(stdout) != 0;
+
+	if (fflush(stdout) == 0 && !failed)
+		return rc;
+	fprintf(stderr, "osbd: standard output: %s\n", strerror(errno));
+	return rc ? rc : EXIT_FAILED;
+}
+
 int main(int argc, char **argv)
 {
 	const struct command *command;
@@ -93,5 +107,5 @@ int main(int argc, char **argv)
 			argv[1]);
 		return EXIT_USAGE;
 	}
-	return run(command, argc - 1, argv + 1);
+	return finish(run(command, argc - 1, argv + 1));
 }
