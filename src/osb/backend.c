@@ -56,11 +56,36 @@ void osb_set_metadata(struct osb_op *op, const struct json *metadata)
 	set_result(op, "metadata", metadata);
 }
 
+/* Whether a platform would take the field from the service; else it would take the whole answer
+ * for a failure, and leave the binding behind. */
+static bool may_answer(const struct offering *offering, const char *key)
+{
+	static const struct {
+		const char *key;
+		unsigned requires;
+	} fields[] = {
+		{ "syslog_drain_url", CONFIG_SYSLOG_DRAIN },
+		{ "route_service_url", CONFIG_ROUTE_FORWARDING },
+		{ "volume_mounts", CONFIG_VOLUME_MOUNT },
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(fields); i++)
+		if (strcmp(key, fields[i].key) == 0)
+	return offering->requires & fields[i].requires;
+	return true;
+}
+
 void osb_set_bind_field(struct osb_op *op, const char *key, const struct json *value)
 {
 	struct json *own = results(op), *response = json_get(own, "response");
 	struct arena *arena = &op->job.op.arena;
 
+	if (!may_answer(op->offering, key)) {
+		log_warn(&op->job.op.log, "%s is left out: `requires` of service %.*s lacks it",
+			 key, STR_ARG(op->offering->name));
+		return;
+	}
 	if (!response) {
 		response = json_object(arena);
 		json_set(arena, own, "response", response);

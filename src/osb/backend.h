@@ -171,7 +171,7 @@ void osb_set_metadata(struct osb_op *op, const struct json *metadata);
 /* The credentials of a binding. */
 void osb_set_credentials(struct osb_op *op, const struct json *credentials);
 /* Another member of the bind response: syslog_drain_url, route_service_url, volume_mounts,
- * endpoints. */
+ * endpoints. Of the first three, what the service's `requires` lacks is left out. */
 void osb_set_bind_field(struct osb_op *op, const char *key, const struct json *value);
 /* What the backend wants to find again with the object (sealed); replaces what was there. */
 void osb_set_private(struct osb_op *op, const struct json *object);

@@ -191,7 +191,9 @@ static void send_binding(struct exchange *ex)
 	const struct store_binding *binding = &ex->get.binding;
 	struct json *body;
 
-	if (binding->state == STORE_EXPIRED || binding->state == STORE_EXPIRING) {
+	if (binding->state == STORE_EXPIRED || binding->state == STORE_EXPIRING ||
+	    (binding->state == STORE_READY && binding->expires_at &&
+	     binding->expires_at <= loop_wall(ex->broker->loop))) {
 		answer_error(ex, 404, "NotFound", "the service binding has expired");
 		return;
 	}

@@ -10,6 +10,7 @@
 #include "osb/exchange.h"
 
 #define EXPIRY_LOOK_EVERY SEC(30) /* at least; sooner when one is due sooner */
+#define EXPIRY_LOOK_MIN 200       /* ms */
 #define EXPIRY_ROWS 50            /* bindings in one look */
 
 struct expiry *expiry_create(struct broker *broker);
