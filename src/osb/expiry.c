@@ -7,8 +7,7 @@ struct expiry {
 	struct store_list list;
 	struct arena arena; /* of one look */
 	struct journal_begin begin;
-	uint64_t every; /* ms; less than any binding lives: each is seen in time by some look */
-	size_t next;    /* row of the list to be begun */
+	size_t next; /* row of the list to be begun */
 	bool stopping;
 	struct soon stopped_soon;
 	void (*stopped)(void *data);
@@ -36,12 +35,31 @@ static void look_again(struct expiry *expiry, uint64_t ms)
 	timer_start(&expiry->timer, expiry->broker->loop, ms, look);
 }
 
+/* How often to look: in half of the shortest life that the catalog gives to a binding, so that
+ * each is seen in time by some look. */
+static uint64_t look_every(struct expiry *expiry)
+{
+	const struct catalog *catalog = expiry->broker->gen->catalog;
+	uint64_t every = EXPIRY_LOOK_EVERY;
+	size_t i, j;
+
+	for (i = 0; i < catalog->n_offerings; i++)
+		for (j = 0; j < catalog->offerings[i].n_plans; j++) {
+			uint64_t life = catalog->offerings[i].plans[j].binding_lifetime;
+
+			if (life && life / 2 < every)
+				every = life / 2;
+		}
+	return every > EXPIRY_LOOK_MIN ? every : EXPIRY_LOOK_MIN;
+}
+
 static uint64_t until_next(struct expiry *expiry)
 {
 	uint64_t now = loop_wall(expiry->broker->loop), next = expiry->list.next;
+	uint64_t every = look_every(expiry);
 
-	if (!next || next > now + expiry->every)
-		return expiry->every;
+	if (!next || next > now + every)
+		return every;
 	return next > now + EXPIRY_LOOK_MIN ? next - now : EXPIRY_LOOK_MIN;
 }
 
@@ -96,7 +114,7 @@ static void listed(struct call *call, int status)
 
 	if (status < 0) {
 		log_warn(&expiry->broker->log, "expiry: %s", err_str(status));
-		look_again(expiry, expiry->every);
+		look_again(expiry, look_every(expiry));
 		return;
 	}
 	expiry->next = 0;
@@ -116,28 +134,11 @@ static void look(struct timer *timer)
 	store_list(expiry->broker->store, &expiry->list);
 }
 
-/* Half of the shortest life that the catalog gives to a binding, within bounds. */
-static uint64_t look_every(const struct catalog *catalog)
-{
-	uint64_t every = EXPIRY_LOOK_EVERY;
-	size_t i, j;
-
-	for (i = 0; i < catalog->n_offerings; i++)
-		for (j = 0; j < catalog->offerings[i].n_plans; j++) {
-			uint64_t life = catalog->offerings[i].plans[j].binding_lifetime;
-
-			if (life && life / 2 < every)
-				every = life / 2;
-		}
-	return every > EXPIRY_LOOK_MIN ? every : EXPIRY_LOOK_MIN;
-}
-
 struct expiry *expiry_create(struct broker *broker)
 {
 	struct expiry *expiry = mem_zalloc(sizeof(*expiry));
 
 	expiry->broker = broker;
-	expiry->every = look_every(broker->catalog);
 	return expiry;
 }
 
