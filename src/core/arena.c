@@ -118,22 +118,35 @@ struct str arena_str(struct arena *arena, struct str s)
 	return str_make(arena_strndup(arena, s.p, s.n), s.n);
 }
 
-char *arena_printf(struct arena *arena, const char *fmt, ...)
+struct str arena_vprintf(struct arena *arena, const char *fmt, va_list ap)
 {
-	va_list ap;
-	char *text;
+	char first[256], *text; /* most texts are shorter: they are formatted once */
+	va_list again;
 	int n;
 
-	va_start(ap, fmt);
-	n = vsnprintf(NULL, 0, fmt, ap);
-	va_end(ap);
+	va_copy(again, ap);
+	n = vsnprintf(first, sizeof(first), fmt, ap);
 	if (n < 0)
 		abort();
-	text = arena_alloc(arena, (size_t)n + 1);
+	if ((size_t)n < sizeof(first)) {
+		text = arena_strndup(arena, first, (size_t)n);
+	} else {
+		text = arena_alloc(arena, (size_t)n + 1);
+		vsnprintf(text, (size_t)n + 1, fmt, again);
+	}
+	va_end(again);
+	return str_make(text, (size_t)n);
+}
+
+char *arena_printf(struct arena *arena, const char *fmt, ...)
+{
+	struct str text;
+	va_list ap;
+
 	va_start(ap, fmt);
-	vsnprintf(text, (size_t)n + 1, fmt, ap);
+	text = arena_vprintf(arena, fmt, ap);
 	va_end(ap);
-	return text;
+	return (char *)(uintptr_t)text.p;
 }
 
 void arena_defer(struct arena *arena, void (*fn)(void *data), void *data)

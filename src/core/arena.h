@@ -10,6 +10,8 @@
 #include "core/err.h"
 #include "core/str.h"
 
+#include <stdarg.h>
+
 #define ARENA_FIRST 2048
 
 struct arena {
@@ -29,6 +31,7 @@ char *arena_strdup(struct arena *arena, const char *s);
 char *arena_strndup(struct arena *arena, const char *s, size_t n); /* NUL-terminated */
 struct str arena_str(struct arena *arena, struct str s);           /* a copy, NUL behind it */
 char *arena_printf(struct arena *arena, const char *fmt, ...) PRINTF_LIKE(2, 3);
+struct str arena_vprintf(struct arena *arena, const char *fmt, va_list ap) PRINTF_LIKE(2, 0);
 
 /* fn(data) runs when the arena is finished or reset. */
 void arena_defer(struct arena *arena, void (*fn)(void *data), void *data);

@@ -50,8 +50,13 @@ static int check_depth(struct parse *parse, unsigned limit)
 {
 	const char *p = parse->text.p, *end = p + parse->text.n;
 	unsigned depth = 0;
+	size_t opening = 0;
 
-	for (; p < end; p++) {
+	for (; p < end; p++)
+		opening += (*p | 0x20) == '{'; /* a bracket, too */
+	if (opening <= limit)
+		return 0;
+	for (p = parse->text.p; p < end; p++) {
 		switch (*p) {
 		case '"':
 			for (p++; p < end && *p != '"'; p++)

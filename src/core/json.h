@@ -226,6 +226,12 @@ struct json *json_array(struct arena *arena);
 struct json *json_object(struct arena *arena);
 /* A deep copy, positions included; NULL for NULL. */
 struct json *json_copy(struct arena *arena, const struct json *v);
+/* The value itself, to stand in a second place: a promise that nobody changes it any more, and
+ * that it lives as long as that place. */
+static inline struct json *json_shared(const struct json *v)
+{
+	return (struct json *)(uintptr_t)v;
+}
 
 /* Sets or replaces in place a member of an object; key is copied. A value of NULL does nothing,
  * so that what is absent in one object stays so in another. */

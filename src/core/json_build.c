@@ -65,21 +65,14 @@ struct json *json_cstr(struct arena *arena, const char *text)
 struct json *json_printf(struct arena *arena, const char *fmt, ...)
 {
 	struct json *v = new_value(arena, JSON_STRING);
+	struct str text;
 	va_list ap;
-	char *text;
-	int n;
 
 	va_start(ap, fmt);
-	n = vsnprintf(NULL, 0, fmt, ap);
+	text = arena_vprintf(arena, fmt, ap);
 	va_end(ap);
-	if (n < 0)
-		abort();
-	text = arena_alloc(arena, (size_t)n + 1);
-	va_start(ap, fmt);
-	vsnprintf(text, (size_t)n + 1, fmt, ap);
-	va_end(ap);
-	v->u_.text = text;
-	v->n_ = (uint32_t)n;
+	v->u_.text = text.p;
+	v->n_ = (uint32_t)text.n;
 	return v;
 }
 

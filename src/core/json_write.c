@@ -40,14 +40,10 @@ void json_write_string(struct buf *buf, struct str text)
 	size_t plain = 0, i = 0, len; /* text[plain..i) is to be copied as it is */
 
 	buf_putc(buf, '"');
-	while (i < text.n) {
+	while (i += str_plain_head(str_make(text.p + i, text.n - i)), i < text.n) {
 		unsigned char c = (unsigned char)text.p[i];
 		char sign;
 
-		if (c >= 0x20 && c < 0x80 && c != '"' && c != '\\') {
-			i++;
-			continue;
-		}
 		if (c >= 0x80) {
 			len = wide(text.p + i, text.n - i);
 			if (len) {

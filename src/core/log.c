@@ -139,26 +139,21 @@ static size_t put_escaped(struct buf *out, struct str s, enum log_format format)
 	return 1;
 }
 
-static bool is_plain(char c)
-{
-	return c >= ' ' && c < 0x7f && c != '"' && c != '\\';
-}
-
 static void put_value(struct buf *out, struct str s, enum log_format format)
 {
 	bool bare = format == LOG_LOGFMT && s.n > 0;
 	size_t i;
 
 	for (i = 0; bare && i < s.n; i++)
-		bare = is_plain(s.p[i]) && s.p[i] != ' ' && s.p[i] != '=';
+		bare = s.p[i] > ' ' && s.p[i] < 0x7f && s.p[i] != '"' && s.p[i] != '=' &&
+		       s.p[i] != '\\';
 	if (bare) {
 		buf_put_str(out, s);
 		return;
 	}
 	buf_putc(out, '"');
 	while (s.n) {
-		for (i = 0; i < s.n && is_plain(s.p[i]); i++)
-			;
+		i = str_plain_head(s);
 		buf_put(out, s.p, i);
 		if (i < s.n)
 			i += put_escaped(out, str_make(s.p + i, s.n - i), format);

@@ -51,6 +51,30 @@ struct str str_cut(struct str s, char c, struct str *rest)
 	return before;
 }
 
+#define EACH (~(uint64_t)0 / 255) /* times a byte: that byte eight times */
+
+/* Whether one of eight bytes is below the limit, which is at most 128, or above 127. */
+static bool any_below(uint64_t bytes, unsigned char limit)
+{
+	return ((bytes - EACH * limit) | bytes) & EACH * 0x80;
+}
+
+size_t str_plain_head(struct str s)
+{
+	uint64_t bytes;
+	size_t i = 0;
+
+	for (; s.n - i >= sizeof(bytes); i += sizeof(bytes)) {
+		memcpy(&bytes, s.p + i, sizeof(bytes));
+		if (any_below(bytes, ' ') || any_below(bytes ^ EACH * '"', 1) ||
+		    any_below(bytes ^ EACH * '\\', 1) || any_below(bytes ^ EACH * 0x7f, 1))
+			break; /* somewhere here, or close to it */
+	}
+	while (i < s.n && s.p[i] >= ' ' && s.p[i] < 0x7f && s.p[i] != '"' && s.p[i] != '\\')
+		i++;
+	return i;
+}
+
 /* The length of the character at p, 0 when it is not valid. */
 static size_t utf8_char(const unsigned char *p, size_t n)
 {

@@ -52,6 +52,9 @@ struct str str_cut(struct str s, char c, struct str *rest);
 
 /* True when s is valid UTF-8 (no surrogates, no overlong forms). NUL is valid. */
 bool str_is_utf8(struct str s);
+/* How many bytes at the head stand between quotes as they are: 0x20 to 0x7e without the quote and
+ * the backslash. */
+size_t str_plain_head(struct str s);
 /* The first bytes of valid UTF-8, at most max, without a part of a character at the end. */
 struct str str_utf8_head(struct str s, size_t max);
 /* The number of characters of valid UTF-8. */

@@ -111,10 +111,10 @@ static void begin_bind(struct exchange *ex, const struct rotation *rotation)
 	if (rotation->id.n && !json_len(resource) && rotation->resource)
 		resource = json_copy(ex->arena, rotation->resource);
 	data = json_object(ex->arena);
-	json_set(ex->arena, data, "parameters", json_copy(ex->arena, ex->parameters));
+	json_set(ex->arena, data, "parameters", json_shared(ex->parameters));
 	json_set(ex->arena, data, "bind_resource", resource);
 	request = operate_request(ex);
-	json_set(ex->arena, request, "context", json_copy(ex->arena, context));
+	json_set(ex->arena, request, "context", json_shared(context));
 	json_set(ex->arena, request, "predecessor_response",
 		 json_copy(ex->arena, rotation->response));
 	b->data = json_text(ex->arena, data);

@@ -17,7 +17,7 @@ static struct str same_text(struct arena *arena, struct json *list, const struct
 	struct str text;
 
 	if (json_len(parameters))
-		json_append(arena, list, json_copy(arena, parameters));
+		json_append(arena, list, json_shared(parameters));
 	json_write_same(&buf, list);
 	text = arena_str(arena, buf_str(&buf));
 	buf_wipe(&buf);
@@ -217,10 +217,9 @@ static void set_instance_data(struct osb_op *op, struct store_end *end)
 	struct arena *arena = &op->job.op.arena;
 	struct json *data = json_object(arena);
 
-	json_set(arena, data, "parameters", json_copy(arena, op->instance_parameters));
-	json_set(arena, data, "context", json_copy(arena, op->context));
-	json_set(arena, data, "private",
-		 json_copy(arena, private ? private : op->instance_private));
+	json_set(arena, data, "parameters", json_shared(op->instance_parameters));
+	json_set(arena, data, "context", json_shared(op->context));
+	json_set(arena, data, "private", json_shared(private ? private : op->instance_private));
 	end->data = json_text(arena, data);
 }
 
@@ -231,11 +230,11 @@ static void set_binding_data(struct osb_op *op, struct store_end *end)
 	struct json *data = json_object(arena), *response;
 	uint64_t now = loop_wall(op->job.op.loop);
 
-	response = json_copy(arena, json_get(own, "response"));
-	json_set(arena, data, "parameters", json_copy(arena, op->parameters));
-	json_set(arena, data, "bind_resource", json_copy(arena, op->bind_resource));
+	response = json_shared(json_get(own, "response"));
+	json_set(arena, data, "parameters", json_shared(op->parameters));
+	json_set(arena, data, "bind_resource", json_shared(op->bind_resource));
 	json_set(arena, data, "response", response ? response : json_object(arena));
-	json_set(arena, data, "private", json_copy(arena, private ? private : op->binding_private));
+	json_set(arena, data, "private", json_shared(private ? private : op->binding_private));
 	end->data = json_text(arena, data);
 	if (op->plan->binding_lifetime) {
 		end->expires_at = now + op->plan->binding_lifetime;

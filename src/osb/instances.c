@@ -51,8 +51,8 @@ void instance_put(struct exchange *ex)
 	    exchange_maintenance(ex, &version) < 0 || operate_mode(ex, &pure) < 0)
 		return;
 	data = json_object(ex->arena);
-	json_set(ex->arena, data, "parameters", json_copy(ex->arena, ex->parameters));
-	json_set(ex->arena, data, "context", json_copy(ex->arena, context));
+	json_set(ex->arena, data, "parameters", json_shared(ex->parameters));
+	json_set(ex->arena, data, "context", json_shared(context));
 	b->data = json_text(ex->arena, data);
 	b->request = json_text(ex->arena, operate_request(ex));
 	b->service_id = ex->offering->id;

@@ -12,7 +12,7 @@ struct json *operate_request(struct exchange *ex)
 {
 	struct json *request = json_object(ex->arena);
 
-	json_set(ex->arena, request, "identity", json_copy(ex->arena, ex->identity));
+	json_set(ex->arena, request, "identity", json_shared(ex->identity));
 	return request;
 }
 
@@ -57,11 +57,10 @@ struct json *binding_answer(struct exchange *ex, const struct store_binding *bin
 		/* older clients decode ports as numbers and fail */
 		if (str_is(field->key, "endpoints") && ex->minor < 15)
 			continue;
-		json_add(ex->arena, body, field->key, json_copy(ex->arena, field->value));
+		json_add(ex->arena, body, field->key, json_shared(field->value));
 	}
 	if (with_parameters && json_len(json_get(data, "parameters")))
-		json_set(ex->arena, body, "parameters",
-			 json_copy(ex->arena, json_get(data, "parameters")));
+		json_set(ex->arena, body, "parameters", json_shared(json_get(data, "parameters")));
 	return body;
 }
 
@@ -138,9 +137,8 @@ static void answer_accepted(struct exchange *ex, struct str memo)
 		own = json_get(v, "osb");
 	if (ex->verb == STORE_PROVISION || ex->verb == STORE_UPDATE) {
 		json_set(ex->arena, body, "dashboard_url",
-			 json_copy(ex->arena, json_get(own, "dashboard_url")));
-		json_set(ex->arena, body, "metadata",
-			 json_copy(ex->arena, json_get(own, "metadata")));
+			 json_shared(json_get(own, "dashboard_url")));
+		json_set(ex->arena, body, "metadata", json_shared(json_get(own, "metadata")));
 	}
 	json_set_cstr(ex->arena, body, "operation", ex->begin.begin.op.id);
 	answer(ex, 202, body);

@@ -134,12 +134,34 @@ static void test_list(void **state)
 	assert_null(list_shift(&head));
 }
 
+/* Every byte at every place of what the function looks at, alone and behind others. */
+static void test_plain_head(void **state)
+{
+	char text[20];
+	size_t n, at;
+	int c;
+
+	(void)state;
+	assert_int_equal(str_plain_head(str_make(NULL, 0)), 0);
+	for (c = 0; c < 256; c++) {
+		bool plain = c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+
+		for (n = 1; n <= sizeof(text); n++) {
+			for (at = 0; at < n; at++) {
+				memset(text, 'a', n);
+				text[at] = (char)c;
+				assert_int_equal(str_plain_head(str_make(text, n)), plain ? n : at);
+			}
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_err_wrap), cmocka_unit_test(test_str),
-		cmocka_unit_test(test_arena),    cmocka_unit_test(test_buf),
-		cmocka_unit_test(test_list),
+		cmocka_unit_test(test_plain_head), cmocka_unit_test(test_err_wrap),
+		cmocka_unit_test(test_str),        cmocka_unit_test(test_arena),
+		cmocka_unit_test(test_buf),        cmocka_unit_test(test_list),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
