@@ -37,8 +37,8 @@ void notify_send(const char *message)
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return;
-	if (sendto(fd, text, (size_t)n, MSG_NOSIGNAL, (struct sockaddr *)&address, length) < 0)
-		n = 0; /* nobody listens: so be it */
+	/* nobody listens: so be it */
+	(void)!sendto(fd, text, (size_t)n, MSG_NOSIGNAL, (struct sockaddr *)&address, length);
 	close(fd);
 }
 
