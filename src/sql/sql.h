@@ -138,11 +138,13 @@ struct sql_tx {
 	struct list node;
 	struct timer deadline;
 	struct sql_sent *sent; /* statements with their parameters */
-	size_t n_sent, sent_size, n_first;
-	size_t n_written, n_replied;
-	struct pg_conn *conn;
-	uint64_t began;
-	int failed;
+	size_t n_sent, sent_size;
+	size_t n_first;   /* added before the start */
+	size_t n_written; /* sent to the server */
+	struct pool_conn *conn;
+	int failed;   /* ERR_*, once the server has said so */
+	bool undo;    /* the server's transaction is still open and must be rolled back */
+	bool expired; /* within has passed */
 	unsigned tries;
 	uint8_t phase;
 };
@@ -161,6 +163,8 @@ static inline size_t sql_add_plain(struct sql_tx *tx, const struct sql_stmt *stm
 {
 	return sql_add_params(tx, stmt, NULL, 0);
 }
+/* What was added as the i-th, as it goes out: for the pool. */
+const struct sql_param *sql_sent_params(const struct sql_tx *tx, size_t i);
 /* Starts the call; it cannot fail to start: what is wrong ends the call. */
 void sql_start(struct sql_pool *pool, struct sql_tx *tx);
 
