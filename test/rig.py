@@ -104,6 +104,8 @@ class Osbd:
 
     def stop(self, seconds=30):
         """An orderly end: exit code 0, and nothing was left open."""
+        if self.http:
+            self.http.close()  # an idle connection is waited for
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(seconds)

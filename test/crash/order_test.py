@@ -9,6 +9,7 @@ and the order of its system calls is judged:
      to that log, and synced after that;
   3. a synchronous answer is the last thing: nothing of it is written to the log afterwards.
 """
+import os
 import re
 import shutil
 import threading
@@ -82,7 +83,7 @@ def traced(osbd, tmp_path, config):
         pytest.fail("strace is not installed")
     d = osbd(rig.DEMO.format(config=config, mode="both"), start=False)
     # -D: strace is the grandchild. It keeps a sanitizer from looking for leaks.
-    d.start(env={"ASAN_OPTIONS": "detect_leaks=0"},
+    d.start(env={"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"},
             wrap=["strace", "-D", "-yy", "-s", "9000", "-e", "trace=" + CALLS,
                   "-e", "signal=none", "-o", str(path)])
     return d, path
