@@ -64,15 +64,13 @@ static int run(const struct command *command, int argc, char **argv)
 	}
 	argc -= optind;
 	argv += optind;
-	if (command->needs_config && (!config || argc > 0)) {
-		fprintf(stderr,
-			config ? "osbd %s: takes no argument\n"
-			       : "osbd %s: needs -c FILE, the configuration\n",
-			command->name);
+	if (command->needs_config && !config) {
+		fprintf(stderr, "osbd %s: needs -c FILE, the configuration\n", command->name);
 		return usage(command);
 	}
-	if (command != &command_help && argc > 0) {
-		fprintf(stderr, "osbd %s: takes no argument\n", command->name);
+	if (argc > command->takes) {
+		fprintf(stderr, "osbd %s: takes %s\n", command->name,
+			command->takes ? "one argument" : "no argument");
 		return usage(command);
 	}
 	return command->run(config, argc, argv);

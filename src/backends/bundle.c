@@ -12,9 +12,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "backends/bundle.h"
 
-#include "backends/bundle_config.h"
-#include "backends/bundle_run.h"
-#include "backends/bundle_vars.h"
+#include "backends/bundle_op.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -25,45 +23,9 @@
 #define CUT_MAX 3         /* times that a run may be cut off while osbd is there */
 #define NO_ACTION 8       /* exit code */
 
-struct bundle {
-	struct backend base; /* first */
-	struct bundle_config config;
-};
-
-struct bundle_op {
-	struct osb_op osb; /* first */
-	struct child child;
-	struct call pause; /* instead of the child, while an earlier run still ends */
-	bool pausing;
-	struct timer timer; /* of the pause, or the next look at last_operation */
-};
-
-static const struct bundle_config *config_of(const struct osb_op *op)
-{
-	return &container_of(op->backend, struct bundle, base)->config;
-}
-
 static struct bundle_op *bundle_op_of(struct op *flow)
 {
 	return container_of(osb_op_of(flow), struct bundle_op, osb);
-}
-
-/* The verb whose action runs: on the way back the opposite one. */
-static enum store_verb running(const struct osb_op *op)
-{
-	bool back = op->job.op.backwards;
-
-	if (op->verb == STORE_PROVISION && back)
-		return STORE_DEPROVISION;
-	if ((op->verb == STORE_BIND && back) || op->verb == STORE_EXPIRE)
-		return STORE_UNBIND;
-	return op->verb;
-}
-
-static const char *dir_of(struct osb_op *op, const char *action)
-{
-	return arena_printf(&op->job.op.arena, "%s/%.*s-%s", op->backend->env->run_dir,
-			    STR_ARG(op->id), action);
 }
 
 static struct json *run_of(struct osb_op *op)
@@ -73,7 +35,7 @@ static struct json *run_of(struct osb_op *op)
 
 static void clean_up(struct osb_op *op, const char *dir, bool failed)
 {
-	int keep = config_of(op)->keep;
+	int keep = bundle_config_of(op)->keep;
 
 	if (keep < 0)
 		keep = (int)op->backend->env->config->children.keep;
@@ -144,7 +106,7 @@ static enum op_verdict begin(struct osb_op *op)
 	struct arena *arena = &op->job.op.arena;
 	struct json *run = json_object(arena);
 
-	json_set_cstr(arena, run, "action", store_verb_name(running(op)));
+	json_set_cstr(arena, run, "action", store_verb_name(bundle_verb_now(op)));
 	json_set_int(arena, run, "began", (int64_t)loop_wall(op->job.op.loop));
 	json_set(arena, op->job.op.memo, "run", run);
 	return OP_NEXT;
@@ -162,10 +124,10 @@ static enum op_verdict turn(struct osb_op *op)
 		json_remove(flow->memo, "run");
 		return OP_NEXT;
 	}
-	if (!str_is(str_of(action), store_verb_name(running(op)))) {
-		if (bundle_run_ended(dir_of(op, action), &exit_code, &signal) == ERR_BUSY)
+	if (!str_is(str_of(action), store_verb_name(bundle_verb_now(op)))) {
+		if (bundle_run_ended(bundle_dir(op, action), &exit_code, &signal) == ERR_BUSY)
 			return wait_for_it(flow);
-		clean_up(op, dir_of(op, action), true);
+		clean_up(op, bundle_dir(op, action), true);
 		json_set(&flow->arena, flow->memo, "forth", run);
 	}
 	return begin(op);
@@ -178,71 +140,12 @@ static enum op_verdict prepare(struct op *flow)
 
 	if (flow->backwards)
 		return turn(op);
-	if (check_ids(config_of(op), op->instance_id, op->binding_id, &err) < 0)
+	if (check_ids(bundle_config_of(op), op->instance_id, op->binding_id, &err) < 0)
 		return osb_fail(op, 400, "BadId", 0, "%s", err.text);
 	return begin(op);
 }
 
 /* -- run ------------------------------------------------------------------------------------ */
-
-/* What a resource holds for later actions; on the way back of its own create that is only in the
- * memo. */
-static const struct json *provision_credentials(const struct osb_op *op)
-{
-	const struct json *forth = json_get(op->job.op.memo, "forth");
-
-	if (op->verb == STORE_PROVISION)
-		return json_get(forth, "fields");
-	return json_get(op->instance_private, "provision_credentials");
-}
-
-static struct str variables(struct osb_op *op)
-{
-	const struct bundle_config *config = config_of(op);
-	struct bundle_vars vars = {
-		.verb = running(op),
-		.plan = bundle_plan_of(op->plan),
-		.cluster = config->cluster,
-		.namespace = config->namespace,
-		.provision_credentials = provision_credentials(op),
-		.bind_credentials = op->credentials,
-		.instance_user = json_str(json_get(op->instance_private, "user")),
-	};
-
-	if (op->verb == STORE_BIND)
-		vars.bind_credentials = json_get(json_get(op->job.op.memo, "forth"), "fields");
-	return json_text(&op->job.op.arena, bundle_vars_json(op, &vars));
-}
-
-static void set_proxies(struct bundle_env *env, const struct config_proxy *proxy)
-{
-	if (!proxy->http.n && !proxy->https.n)
-		return;
-	bundle_env_set(env, "HTTP_PROXY", proxy->http);
-	bundle_env_set(env, "HTTPS_PROXY", proxy->https);
-	bundle_env_set(env, "NO_PROXY", proxy->no_proxy);
-	bundle_env_set(env, "http_proxy", proxy->http);
-	bundle_env_set(env, "https_proxy", proxy->https);
-	bundle_env_set(env, "no_proxy", proxy->no_proxy);
-}
-
-static void set_environment(struct osb_op *op, struct bundle_env *env, const char *action)
-{
-	const struct bundle_config *config = config_of(op);
-	struct arena *arena = &op->job.op.arena;
-	size_t i;
-
-	bundle_env_set(env, "PATH",
-		       STR("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"));
-	set_proxies(env, &op->backend->env->config->proxy);
-	for (i = 0; i < config->n_env; i++)
-		bundle_env_set(env, arena_str(arena, config->env[i].name).p,
-			       secret_reveal(&config->env[i].value));
-	bundle_env_set(env, "POD_NAME",
-		       str_of(arena_printf(arena, "bundle-%.*s", STR_ARG(op->id))));
-	bundle_env_set(env, "POD_NAMESPACE",
-		       str_of(arena_printf(arena, "%.*s-%s", STR_ARG(op->id), action)));
-}
 
 static void look(struct timer *timer)
 {
@@ -250,7 +153,7 @@ static void look(struct timer *timer)
 	struct osb_op *op = &bundle->osb;
 	const char *action = json_str(json_get(run_of(op), "action")).p;
 	struct arena scratch = { 0 };
-	struct str text = bundle_run_text(&scratch, dir_of(op, action), "last_operation");
+	struct str text = bundle_run_text(&scratch, bundle_dir(op, action), "last_operation");
 
 	if (text.n)
 		snprintf(op->job.op.progress, sizeof(op->job.op.progress), "%.*s", STR_ARG(text));
@@ -290,13 +193,13 @@ static enum op_verdict start(struct osb_op *op, const char *action, uint64_t lef
 {
 	struct op *flow = &op->job.op;
 	struct bundle_op *bundle = bundle_op_of(flow);
-	const struct bundle_config *config = config_of(op);
+	const struct bundle_config *config = bundle_config_of(op);
 	struct bundle_env env = { .arena = &flow->arena };
 	struct bundle_run_options options = {
 		.program = config->program,
 		.action = action,
-		.dir = dir_of(op, action),
-		.vars = variables(op),
+		.dir = bundle_dir(op, action),
+		.vars = bundle_variables(op),
 		.vars_in_file = config->extra_vars == BUNDLE_VARS_FILE,
 		.env = &env,
 		.deadline = left,
@@ -305,7 +208,7 @@ static enum op_verdict start(struct osb_op *op, const char *action, uint64_t lef
 	};
 	struct err err;
 
-	set_environment(op, &env, action);
+	bundle_environment(op, &env, action);
 	op_call(flow, &bundle->child.call);
 	if (bundle_run_start(&bundle->child, op->backend->env->children, &flow->arena, &options,
 			     &err) < 0) {
@@ -319,17 +222,17 @@ static enum op_verdict start(struct osb_op *op, const char *action, uint64_t lef
 
 static enum op_verdict too_late(struct osb_op *op)
 {
-	uint64_t within = config_of(op)->deadline;
+	uint64_t within = bundle_config_of(op)->deadline;
 
 	return osb_fail(op, 500, NULL, 0, "the bundle's %s did not end within %" PRIu64 " s",
-			store_verb_name(running(op)), within / 1000);
+			store_verb_name(bundle_verb_now(op)), within / 1000);
 }
 
 static enum op_verdict run(struct op *flow)
 {
 	struct osb_op *op = osb_op_of(flow);
 	const char *action = json_str(json_get(run_of(op), "action")).p;
-	uint64_t now = loop_wall(flow->loop), deadline = config_of(op)->deadline;
+	uint64_t now = loop_wall(flow->loop), deadline = bundle_config_of(op)->deadline;
 	int64_t began = (int64_t)now;
 	int exit_code = -1, signal = 0, rc;
 
@@ -337,16 +240,16 @@ static enum op_verdict run(struct op *flow)
 		return OP_NEXT; /* nothing to undo */
 	if (json_get(run_of(op), "exit") || json_get(run_of(op), "signal"))
 		return OP_NEXT;
-	rc = bundle_run_ended(dir_of(op, action), &exit_code, &signal);
+	rc = bundle_run_ended(bundle_dir(op, action), &exit_code, &signal);
 	if (rc == 0) {
-		record(op, dir_of(op, action), exit_code, signal);
+		record(op, bundle_dir(op, action), exit_code, signal);
 		return OP_NEXT;
 	}
 	if (rc == ERR_BUSY)
 		return wait_for_it(flow);
 	(void)json_to_int(json_get(run_of(op), "began"), &began);
 	if (now >= (uint64_t)began + deadline) {
-		clean_up(op, dir_of(op, action), true);
+		clean_up(op, bundle_dir(op, action), true);
 		return too_late(op);
 	}
 	return start(op, action, (uint64_t)began + deadline - now);
@@ -362,7 +265,7 @@ static enum op_verdict cut_off(struct osb_op *op, const char *why)
 	log_warn(&op->job.op.log, "cut off: %s", why);
 	if (++times >= CUT_MAX)
 		return osb_fail(op, 500, NULL, 0, "the bundle's %s was cut off %d times",
-				store_verb_name(running(op)), CUT_MAX);
+				store_verb_name(bundle_verb_now(op)), CUT_MAX);
 	json_set_int(&op->job.op.arena, run, "cut", times);
 	return OP_AGAIN;
 }
@@ -372,13 +275,13 @@ static enum op_verdict has_run(struct op *flow, int status)
 	struct bundle_op *bundle = bundle_op_of(flow);
 	struct osb_op *op = &bundle->osb;
 	const struct child *child = &bundle->child;
-	const char *dir = dir_of(op, store_verb_name(running(op)));
+	const char *dir = bundle_dir(op, store_verb_name(bundle_verb_now(op)));
 
 	timer_stop(&bundle->timer);
 	if (bundle->pausing)
 		return has_waited(flow, status);
 	if (child->err[0])
-		log_debug(&flow->log, "%s: %s", store_verb_name(running(op)), child->err);
+		log_debug(&flow->log, "%s: %s", store_verb_name(bundle_verb_now(op)), child->err);
 	switch (status) {
 	case 0:
 	case ERR_IO:
@@ -436,7 +339,7 @@ static void set_instance(struct osb_op *op, const struct json *run)
 static void set_binding(struct osb_op *op, const struct json *fields)
 {
 	if (!fields)
-		fields = provision_credentials(op);
+		fields = bundle_provision_credentials(op);
 	if (fields)
 		osb_set_credentials(op, fields);
 }
@@ -457,7 +360,7 @@ static void succeed(struct osb_op *op, const struct json *run)
 
 static enum op_verdict fail(struct osb_op *op, const struct json *run, int64_t exit_code)
 {
-	const char *action = store_verb_name(running(op));
+	const char *action = store_verb_name(bundle_verb_now(op));
 	struct str message = json_str(json_get(run, "message"));
 	struct str broken = json_str(json_get(run, "broken"));
 	int64_t signal = 0;
@@ -480,7 +383,7 @@ static enum op_verdict collect(struct op *flow)
 {
 	struct osb_op *op = osb_op_of(flow);
 	const struct json *run = run_of(op);
-	enum store_verb verb = running(op);
+	enum store_verb verb = bundle_verb_now(op);
 	int64_t exit_code = -1;
 	bool ok;
 
@@ -492,7 +395,7 @@ static enum op_verdict collect(struct op *flow)
 		ok = true;
 	if (exit_code == NO_ACTION && verb == STORE_PROVISION)
 		json_set_bool(&flow->arena, run_of(op), "never_began", true);
-	clean_up(op, dir_of(op, store_verb_name(verb)), !ok);
+	clean_up(op, bundle_dir(op, store_verb_name(verb)), !ok);
 	if (!ok)
 		return fail(op, run, exit_code);
 	succeed(op, run);
@@ -523,6 +426,8 @@ static const struct op_step run_steps[] = {
 
 static const struct op_step hand_out_steps[] = { { "hand_out", hand_out, NULL, 0, 0 }, { 0 } };
 static const struct op_step nothing_steps[] = { { "nothing", nothing, NULL, 0, 0 }, { 0 } };
+
+/* -- the backend ------------------------------------------------------------------------------ */
 
 static const struct backend_verb *bundle_verb(struct backend *backend, const struct plan *plan,
 					      enum store_verb verb)

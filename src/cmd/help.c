@@ -7,8 +7,9 @@
 #include <stdio.h>
 
 const struct command *const commands[] = {
-	&command_serve,   &command_check, &command_reseal,          &command_orphans,
-	&command_version, &command_help,  &command_verify_password, NULL,
+	&command_serve, &command_check,   &command_reseal, &command_orphans,
+	&command_test,  &command_version, &command_help,   &command_verify_password,
+	NULL,
 };
 
 static void print_all(void)
@@ -72,6 +73,7 @@ const struct command command_help = {
 	.name = "help",
 	.synopsis = "[COMMAND]",
 	.summary = "say what the commands do",
+	.takes = 1,
 	.help = "Without COMMAND: lists them. `config` in its place prints the reference of all\n"
 		"configuration keys, as a file that can be used.\n",
 	.run = help,

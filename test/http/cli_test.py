@@ -221,3 +221,34 @@ def test_orphans_lists_what_is_left(osbd):
     assert rows[0][2] == '"plain"' and rows[0][3] == "-"
     assert json.loads(rows[1][2]) == 'i"\\ä'
     assert all("told to fail" in r[-1] for r in rows)
+
+
+def test_bundles_are_tested(tmp_path):
+    """`osbd test`: provision, test, deprovision; nothing is left, and a failure is told."""
+    config = tmp_path / "osbd.yml"
+    config.write_text(
+        "users: [{name: a, password: b}]\n"
+        f"store: {{sqlite: {{path: {tmp_path}/osbd.db}}}}\n"
+        f"children: {{directory: {tmp_path}/run}}\n"
+        "services:\n"
+        f"  - {{name: sqlite, backend: bundle, config: {{path: {rig.TREE}/conf/bundles/sqlite, "
+        f"env: {{OSBD_DEMO_DATA: {tmp_path}/data}}}}}}\n"
+        f"  - {{name: own, backend: bundle, config: {{path: {tmp_path}/own}}}}\n")
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "apb.yml").write_text(
+        "version: 1.0\nname: own\ndescription: own\nbindable: false\nasync: optional\n"
+        "metadata: {}\nplans: [{name: p, description: p, free: true, parameters: []}]\n")
+    program = own / "bundle"
+    program.write_text("#!/bin/sh\n[ $1 = test ] || exit 0\necho broken >\"$BUNDLE_RESULT_DIR/message\"\n"
+                       "exit 3\n")
+    program.chmod(0o755)
+    done = subprocess.run([rig.BINARY, "test", "-c", str(config)], capture_output=True, text=True,
+                          timeout=60)
+    assert done.stdout.splitlines() == ["sqlite: ok", "own: test failed with exit code 3: broken"]
+    assert done.returncode == 1
+    assert os.listdir(tmp_path / "run") == []
+    assert os.listdir(tmp_path / "data" / "sqlite") == []
+    done = subprocess.run([rig.BINARY, "test", "-c", str(config), "sqlite"], capture_output=True,
+                          text=True, timeout=60)
+    assert done.returncode == 0 and done.stdout == "sqlite: ok\n"
