@@ -243,6 +243,20 @@ def test_when_the_way_back_fails_too(osbd):
     assert b.deprovision(iid, "dirty").status_code == 200
 
 
+def test_a_new_attempt_after_the_way_back_failed(osbd):
+    """What was left half-made is made anew, and counted once."""
+    b = broker.start(osbd, SERVICES)
+    iid, bid = rig.new_id(), rig.new_id()
+    refused(b.provision(iid, "dirty"), 500, "Demo", "told to fail")
+    assert b.provision(iid, "dirty").status_code == 201
+    refused(b.bind(iid, bid, "dirty"), 500, "Demo", "told to fail")
+    assert b.bind(iid, bid, "dirty").status_code == 201
+    refused(b.deprovision(iid, "dirty"), 422, "ServiceInstanceHasBindings", "1")
+    assert b.unbind(iid, bid, "dirty").status_code == 200
+    gone(b.unbind(iid, bid, "dirty"))
+    assert b.deprovision(iid, "dirty").status_code == 200
+
+
 def test_after_a_failed_delete(osbd):
     b = broker.start(osbd, SERVICES)
     iid = b.made("stuck")
