@@ -166,8 +166,8 @@ static struct osb_op *make_op(const struct flows *flows, const struct store_clai
 	flow->name = store_verb_name(row->op.verb);
 	flow->loop = flows->loop;
 	flow->forth = verb->steps;
-	if (row->op.verb == STORE_DEPROVISION && row->instance.n_bindings &&
-	    offering->config->with_bindings == CONFIG_UNBIND)
+	if (row->op.verb == STORE_DEPROVISION && offering->config->with_bindings == CONFIG_UNBIND &&
+	    (row->instance.n_bindings || str_is(row->op.step, UNBIND_ALL)))
 		flow->forth = unbind_all_steps(&flow->arena, verb->steps);
 	flow->deadline = row->op.deadline;
 	if (is_create(row->op.verb) && !verb->no_halt) {

@@ -3,7 +3,10 @@
 
 #include <stdio.h>
 
-#define UNBIND_ROWS 100 /* bindings in one look; the rest is for the next */
+#define UNBIND_ROWS 100      /* bindings in one look; the rest is for the next */
+#define UNBIND_TRIES 3       /* looks that find a binding again whose unbind has failed */
+#define BEGUN "unbind_begun" /* in the memo: seq of the last binding whose unbind was begun */
+#define TRIES "unbind_tries"
 
 struct unbind_all {
 	struct call call; /* first: what the step waits for */
@@ -13,6 +16,8 @@ struct unbind_all {
 	struct journal_begin begin;
 	size_t next;
 	size_t left;
+	int64_t seq, tries; /* BEGUN, TRIES */
+	struct str failed;  /* id of a binding that was begun in an earlier look */
 };
 
 static void begin_next(struct unbind_all *u);
@@ -42,6 +47,10 @@ static void begin_next(struct unbind_all *u)
 		call_end(&u->call, u->call.canceled ? ERR_CANCELED : 0);
 		return;
 	}
+	if (row->binding.seq <= u->seq)
+		u->failed = arena_str(&u->op->job.op.arena, row->binding.id);
+	else
+		u->seq = row->binding.seq;
 	memset(&u->begin, 0, sizeof(u->begin));
 	u->begin.begin = (struct store_begin){
 		.arena = &u->arena,
@@ -79,6 +88,8 @@ static enum op_verdict unbind(struct op *op)
 	struct unbind_all *u = mem_zalloc(sizeof(*u));
 
 	u->op = osb;
+	(void)json_to_int(json_get(op->memo, BEGUN), &u->seq);
+	(void)json_to_int(json_get(op->memo, TRIES), &u->tries);
 	op_call(op, &u->call);
 	u->list = (struct store_list){
 		.call = { .done = listed, .data = u },
@@ -97,11 +108,21 @@ static enum op_verdict unbound(struct op *op, int status)
 {
 	struct osb_op *osb = osb_op_of(op);
 	struct unbind_all *u = osb->unbind_all;
+	struct str failed = u->failed;
 	size_t left = u->left;
 
+	u->tries += failed.n != 0;
+	if (u->seq)
+		json_set_int(&op->arena, op->memo, BEGUN, u->seq);
+	if (u->tries)
+		json_set_int(&op->arena, op->memo, TRIES, u->tries);
+	if (u->tries > UNBIND_TRIES)
+		op_fail(op, ERR_INVALID, "service binding %.*s cannot be unbound", STR_ARG(failed));
 	arena_finish(&u->arena);
 	mem_free(u);
 	osb->unbind_all = NULL;
+	if (op->err.code)
+		return OP_FAIL;
 	if (status < 0 || left) {
 		snprintf(op->progress, sizeof(op->progress), "unbinding what is bound");
 		return OP_AGAIN;
@@ -117,7 +138,7 @@ const struct op_step *unbind_all_steps(struct arena *arena, const struct op_step
 	while (steps[n].name)
 		n++;
 	all = arena_alloc(arena, (n + 2) * sizeof(*all));
-	all[0] = (struct op_step){ "unbind_all", unbind, unbound, HOUR(1), SEC(1) };
+	all[0] = (struct op_step){ UNBIND_ALL, unbind, unbound, HOUR(1), SEC(1) };
 	memcpy(all + 1, steps, (n + 1) * sizeof(*all));
 	return all;
 }

@@ -44,6 +44,10 @@ SERVICES = [
     broker.service("unbinds", [broker.plan("small", **BOTH)], {"delay": "50ms"},
                    with_bindings="unbind"),
     broker.service("unbinds-at-once", with_bindings="unbind"),
+    broker.service("unbinds-in-vain", [broker.plan("small", **BOTH)],
+                   {"delay": "20ms", "fail": {"unbind": "always"}}, with_bindings="unbind"),
+    broker.service("unbinds-at-last", [broker.plan("small", **BOTH)],
+                   {"delay": "20ms", "fail": {"unbind": "first"}}, with_bindings="unbind"),
     broker.service("ignores", with_bindings="ignore"),
 ]
 
@@ -365,6 +369,42 @@ def test_bindings_are_unbound_first(b, name, wait):
         assert b.binding_last(iid, bid).json()["state"] == "succeeded"
         refused(b.unbind(iid, bid, name), 410, "Gone")
     refused(b.deprovision(iid, name), 410, "Gone")
+
+
+def test_unbinding_first_survives_kills(osbd):
+    services = [broker.service("unbinds", [broker.plan("small", **BOTH)],
+                               {"delay": {"unbind": "300ms", "deprovision": "300ms"}},
+                               with_bindings="unbind")]
+    b = broker.start(osbd, services)
+    iid = b.made("unbinds")
+    bids = [b.bound(iid, "unbinds") for _ in range(3)]
+    op = b.deprovision(iid, "unbinds", wait="true").json()["operation"]
+    for pause in (0.1, 0.3, 0.6, 0.9):
+        time.sleep(pause)
+        b.d.kill()
+        b.d.start()
+    assert b.ended(iid, operation=op)["state"] == "succeeded"
+    for bid in bids:
+        refused(b.unbind(iid, bid, "unbinds"), 410, "Gone")
+    refused(b.deprovision(iid, "unbinds"), 410, "Gone")
+
+
+def test_bindings_that_cannot_be_unbound(b):
+    iid = b.made("unbinds-in-vain")
+    bids = [b.bound(iid, "unbinds-in-vain") for _ in range(2)]
+    assert b.deprovision(iid, "unbinds-in-vain", wait="true").status_code == 202
+    body = b.ended(iid)
+    assert body["state"] == "failed" and "cannot be unbound" in body["description"]
+    assert any(bid in body["description"] for bid in bids)
+    assert b.instance(iid).status_code == 200
+    for bid in bids:
+        assert b.binding(iid, bid).status_code == 200
+        assert b.binding_last(iid, bid).json()["state"] == "failed"
+    refused(b.unbind(iid, bids[0], "unbinds-in-vain"), 500, "Demo")
+    iid = b.made("unbinds-at-last")
+    b.bound(iid, "unbinds-at-last")
+    r = b.deprovision(iid, "unbinds-at-last")
+    assert (r.status_code, r.json()) == (200, {})
 
 
 def test_bindings_are_ignored(b):
