@@ -33,7 +33,7 @@ struct daemon {
 	struct admin *admin;
 	uv_signal_t term, intr, hup;
 	struct reload reload;
-	struct timer hurry, flush, watchdog;
+	struct timer linger, hurry, flush, watchdog;
 	struct loop_hook lines; /* behind the store's: what its answers log is written with them */
 	bool draining, hurried, server_drained, broker_drained, broker_draining, server_gone;
 };
@@ -132,12 +132,24 @@ static void on_hurry(struct timer *timer)
 	hurry(d);
 }
 
+static void on_linger(struct timer *timer)
+{
+	struct daemon *d = container_of(timer, struct daemon, linger);
+
+	timer_start(&d->hurry, &d->setup.loop, d->setup.config->limits.drain, on_hurry);
+	http_server_drain(d->server, server_drained, d);
+}
+
 static void on_signal(uv_signal_t *handle, int number)
 {
 	struct daemon *d = handle->data;
 
 	if (d->draining) {
 		log_warn(&d->setup.log, "%s again: stopping at once", strsignal(number));
+		if (timer_running(&d->linger)) {
+			timer_stop(&d->linger);
+			on_linger(&d->linger);
+		}
 		hurry(d);
 		return;
 	}
@@ -146,8 +158,10 @@ static void on_signal(uv_signal_t *handle, int number)
 	notify_send("STOPPING=1");
 	log_info(&d->setup.log, "%s: draining, for at most %" PRIu64 " s", strsignal(number),
 		 d->setup.config->limits.drain / 1000);
-	timer_start(&d->hurry, &d->setup.loop, d->setup.config->limits.drain, on_hurry);
-	http_server_drain(d->server, server_drained, d);
+	if (d->setup.config->limits.linger)
+		timer_start(&d->linger, &d->setup.loop, d->setup.config->limits.linger, on_linger);
+	else
+		on_linger(&d->linger);
 }
 
 static void on_hup(uv_signal_t *handle, int number)

@@ -428,6 +428,9 @@ static const struct conf_key limits_rows[] = {
 	  .max = DAY, .doc = "Between two requests of a connection." },
 	{ "write_timeout", CONF_DURATION, 0, LIMIT(write_timeout), .fallback = "30s", .min = 100,
 	  .max = DAY, .doc = "For a peer that does not read its answer." },
+	{ "linger", CONF_DURATION, CONF_RELOADABLE, LIMIT(linger), .fallback = "0", .max = HOUR,
+	  .doc = "For how long requests are still accepted after SIGTERM, while /readyz says no: "
+		 "until a balancer has seen it." },
 	{ "drain", CONF_DURATION, CONF_RELOADABLE, LIMIT(drain), .fallback = "60s", .max = DAY,
 	  .doc = "What is left to requests and programs after SIGTERM." },
 	{ "child_silence", CONF_DURATION, 0, LIMIT(child_silence), .fallback = "12s", .min = 100,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Health, readiness, metrics and orphans."""
 import re
+import signal
 
 import httpx
 import rig
@@ -97,3 +98,14 @@ def test_an_address_of_others_wants_a_user(osbd):
                      trust_env=False).status_code == 200
     # who may look may not broker
     assert d.ask("GET", "/v2/catalog", auth=("prom", "scrape")).status_code == 401
+
+
+def test_not_ready_before_it_stops_accepting(osbd):
+    """SIGTERM with limits.linger: a balancer sees the one before its clients feel the other."""
+    d = osbd("", head=YAML.replace("users:", "limits: {{linger: 2s}}\nusers:"))
+    d.process.send_signal(signal.SIGTERM)
+    r = rig.wait_until(lambda: (a := admin(d, "/readyz")).status_code == 503 and a)
+    assert r.json()["status"] == "not ready" and r.json()["checks"]["serving"] == "draining"
+    assert admin(d, "/healthz").status_code == 200
+    assert d.catalog()  # still accepted
+    assert d.process.wait(10) == 0
