@@ -317,6 +317,14 @@ static void on_report(uv_poll_t *poll, int status, int events)
 	end_the_rest(port->run);
 }
 
+/* ERR_IO means that something ran: what kept it from that is called otherwise. */
+static int start_error(int code)
+{
+	int rc = code == EAGAIN ? ERR_FULL : err_from_uv(-code);
+
+	return rc == ERR_IO ? ERR_UNSUPPORTED : rc;
+}
+
 static int failed_to_start(struct child_run *run, int code, enum child_stage stage)
 {
 	struct child *child = run->child;
@@ -347,11 +355,7 @@ static int failed_to_start(struct child_run *run, int code, enum child_stage sta
 			set_text(child, run->program, strerror(code));
 		break;
 	}
-	if (code == ENOEXEC)
-		return ERR_ACCESS;
-	if (code == EAGAIN)
-		return ERR_FULL;
-	return err_from_uv(-code);
+	return code == ENOEXEC ? ERR_ACCESS : start_error(code);
 }
 
 static int verdict(struct child_run *run, const siginfo_t *end)
@@ -557,7 +561,7 @@ int child_start(struct child *child, struct child_host *host, struct arena *aren
 	code = begin(run, options);
 	if (code != 0) {
 		set_text(child, "osbd-child", strerror(code));
-		run_close(run, code == EAGAIN ? ERR_FULL : err_from_uv(-code));
+		run_close(run, start_error(code));
 		return 0;
 	}
 	if (options->deadline)

@@ -12,7 +12,8 @@
  *       ERR_TIMEDOUT the same, because deadline passed; ERR_CLOSED cut off: the supervisor was
  *       killed, or this process was silent for too long; ERR_NOENT, ERR_ACCESS from an exec that
  *       failed; ERR_FULL no descriptor, process or memory left; ERR_TOOBIG also argv or env that
- *       the kernel does not take; ERR_BUSY an earlier run still lives in results; ERR_IO the file
+ *       the kernel does not take; ERR_UNSUPPORTED another reason why nothing could be started, such
+ *       as a kernel without pidfds; ERR_BUSY an earlier run still lives in results; ERR_IO the file
  *       `exit` could not be written, exit_code is good. From ERR_CLOSED on err holds the reason
  *       ("/x/y: No such file or directory"). An end that came before a cancel or a deadline
  *       counts: then it is 0.

@@ -276,6 +276,65 @@ def test_no_descriptors(osbd, tmp_path):
     s.close()
 
 
+def test_a_program_that_cannot_be_started(osbd, tmp_path):
+    d = bundles.make(osbd)
+    d.start()
+    with open(os.path.join(d.dir, "bundle", "bundle"), "a"):  # text file busy
+        r = d.provision("i")
+    assert r.status_code == 500 and "cannot be started" in r.json()["description"], r.text
+    assert "Text file busy" in d.log()
+    assert d.get_instance("i").status_code == 404
+    assert d.provision("i").status_code == 201
+
+
+@pytest.mark.parametrize("verb,slow", [
+    ("provision", False), ("update", False), ("bind", False), ("unbind", False),
+    ("deprovision", False), ("provision", True), ("unbind", True)])
+def test_each_commit_fails_once(osbd, tmp_path, verb, slow):
+    """The n-th commit fails, for n = 1, 2, … until the verb needs no more of them."""
+    config = "{delay: 30ms}" if slow else "{}"
+    d = osbd(rig.DEMO.format(config=config, mode="both"), start=False)
+    for n in range(1, 20):
+        iid, bid = rig.new_id(), rig.new_id()
+        d.start()
+        if verb != "provision":
+            assert d.provision(iid).status_code == 201
+        if verb == "unbind":
+            assert d.bind(iid, bid).status_code == 201
+        d.stop()
+        d.start(env={"OSBD_FAILPOINT": f"store.commit=fail@{n}"})
+
+        def call():
+            if verb == "provision":
+                return d.provision(iid)
+            if verb == "update":
+                return d.update(iid, plan=1)
+            if verb == "bind":
+                return d.bind(iid, bid)
+            if verb == "unbind":
+                return d.unbind(iid, bid)
+            return d.deprovision(iid)
+
+        r = call()
+        if n == 1:
+            assert r.status_code == 503 and "Retry-After" in r.headers, r.text
+            assert "nothing was changed" in r.json()["description"]
+            if verb == "provision":
+                assert d.last(iid).status_code == 404
+            elif verb == "bind":
+                assert d.last(iid, bid).status_code == 404
+            else:
+                assert d.get_instance(iid).json()["plan_id"] == d.ids()[1]
+            r = call()
+        # a later one is tried again by the operation itself
+        assert r.status_code == (201 if verb in ("provision", "bind") else 200), r.text
+        again = "the store is away" in d.log()
+        d.stop()
+        if n > 1 and not again:
+            break
+    assert n == 2 if not slow else n >= 4
+
+
 # -- two of them ------------------------------------------------------------------------------
 
 
