@@ -119,7 +119,7 @@ static bool is_hex(char c)
 /* RFC 3986: unreserved or sub-delims. */
 static bool is_plain(char c)
 {
-	return is_alnum(c) || (c && strchr("-._~!$&'()*+,;=", c));
+	return is_alnum(c) || c == '-' || c == '_' || c == '.' || (c && strchr("~!$&'()*+,;=", c));
 }
 
 /* pchar, '/' and, in a query, '?'; a % must have its two digits. */

@@ -3,6 +3,8 @@
 
 #include "core/schema_compile.h"
 
+#include <stdlib.h>
+
 #define INPLACE_MAX 200 /* schemas that apply to one and the same value, inside each other */
 
 /* -- one subschema ------------------------------------------------------------------------ */
@@ -146,22 +148,40 @@ int schema_compile(struct arena *arena, const struct json *value, struct schema 
 	return schema_compile_as(arena, value, SCHEMA_DRAFT_04, out, err);
 }
 
-int schema_check_meta(const struct json *value, struct err *err)
+const struct schema *schema_meta(struct schema_metas *metas, enum schema_draft draft)
+{
+	struct schema *schema;
+	struct json *text;
+	struct err err;
+
+	if (metas->of[draft])
+		return metas->of[draft];
+	if (json_parse(&metas->arena, schema_meta_text(&metas->arena, draft), NULL, &text, &err) ||
+	    schema_compile(&metas->arena, text, &schema, &err))
+		abort(); /* they are built in */
+	metas->of[draft] = schema;
+	return schema;
+}
+
+void schema_metas_finish(struct schema_metas *metas)
+{
+	arena_finish(&metas->arena);
+	*metas = (struct schema_metas){ 0 };
+}
+
+int schema_metas_check(struct schema_metas *metas, const struct json *value, struct err *err)
 {
 	enum schema_draft draft = SCHEMA_DRAFT_04;
-	struct arena arena = { NULL, NULL };
-	struct schema *schema;
-	struct json *meta;
-	int rc;
+	int rc = find_draft(value, &draft, err);
 
-	rc = find_draft(value, &draft, err);
-	if (rc)
-		return rc;
-	rc = json_parse(&arena, schema_meta_text(&arena, draft), NULL, &meta, err);
-	if (rc == 0)
-		rc = schema_compile(&arena, meta, &schema, err);
-	if (rc == 0)
-		rc = schema_validate(schema, value, NULL, err);
-	arena_finish(&arena);
+	return rc ? rc : schema_validate(schema_meta(metas, draft), value, NULL, err);
+}
+
+int schema_check_meta(const struct json *value, struct err *err)
+{
+	struct schema_metas metas = { 0 };
+	int rc = schema_metas_check(&metas, value, err);
+
+	schema_metas_finish(&metas);
 	return rc;
 }

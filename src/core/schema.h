@@ -48,4 +48,15 @@ MUST_CHECK int schema_validate(const struct schema *schema, const struct json *v
  * `properties.size.type: …`. */
 MUST_CHECK int schema_check_meta(const struct json *value, struct err *err);
 
+/* The same for many schemas: each draft's meta-schema is compiled once. Zeroes are ready. */
+struct schema_metas {
+	struct arena arena;
+	const struct schema *of[SCHEMA_DRAFT_07 + 1];
+};
+
+void schema_metas_finish(struct schema_metas *metas);
+const struct schema *schema_meta(struct schema_metas *metas, enum schema_draft draft);
+MUST_CHECK int schema_metas_check(struct schema_metas *metas, const struct json *value,
+				  struct err *err);
+
 #endif

@@ -166,8 +166,8 @@ static bool open_backend(const struct backend_env *env, const struct backend_typ
 	return true;
 }
 
-static void compile_schemas(struct offering *offering, struct arena *arena,
-			    struct conf_errors *errors)
+static void compile_schemas(struct offering *offering, struct schema_metas *metas,
+			    struct arena *arena, struct conf_errors *errors)
 {
 	size_t i;
 
@@ -183,7 +183,7 @@ static void compile_schemas(struct offering *offering, struct arena *arena,
 			path = arena_printf(arena, "%.*s (plan %.*s)",
 					    STR_ARG(offering->config->path), STR_ARG(plan->name));
 		}
-		catalog_schemas(plan, node, path, arena, errors);
+		catalog_schemas(plan, node, path, metas, arena, errors);
 	}
 }
 
@@ -216,6 +216,7 @@ int catalog_build(const struct backend_env *env, const struct backend_type *cons
 {
 	const struct config *config = env->config;
 	struct catalog *catalog = arena_new(arena, struct catalog);
+	struct schema_metas metas = { 0 };
 	size_t i, before = errors->n_errors;
 
 	catalog->offerings = arena_zalloc(arena, config->n_services * sizeof(struct offering) + 1);
@@ -231,8 +232,9 @@ int catalog_build(const struct backend_env *env, const struct backend_type *cons
 		if (!type || !open_backend(env, type, offering, arena, errors))
 			continue;
 		derive_ids(offering, arena);
-		compile_schemas(offering, arena, errors);
+		compile_schemas(offering, &metas, arena, errors);
 	}
+	schema_metas_finish(&metas);
 	catalog_lint(catalog->offerings, catalog->n_offerings, errors);
 	if (errors->n_errors != before) {
 		catalog_close(catalog);

@@ -2,13 +2,13 @@
 #include "osb/catalog_schemas.h"
 
 #include "core/mem.h"
-#include "core/schema.h"
 
 /* A schema that is looked at. */
 struct look {
 	const struct json *value;
 	const struct json *node; /* for messages */
 	const char *path;
+	struct schema_metas *metas;
 	struct arena *arena;
 	struct conf_errors *errors;
 };
@@ -72,19 +72,13 @@ static const struct json *outside(const struct json *schema)
 
 static void warn_draft_04(const struct look *look)
 {
-	struct arena arena = { 0 };
-	struct schema *meta;
-	struct json *text;
 	struct err err;
 
-	if (json_parse(&arena, schema_meta_text(&arena, SCHEMA_DRAFT_04), NULL, &text, &err) == 0 &&
-	    schema_compile(&arena, text, &meta, &err) == 0 &&
-	    schema_validate(meta, look->value, "", &err) != 0)
+	if (schema_validate(schema_meta(look->metas, SCHEMA_DRAFT_04), look->value, "", &err) != 0)
 		conf_errors_warn(look->errors, look->node, look->path,
 				 "Cloud Controller reads schemas as draft-04 and may refuse this "
 				 "one: %s",
 				 err.text);
-	arena_finish(&arena);
 }
 
 static bool too_long(const struct look *look)
@@ -124,7 +118,7 @@ static struct schema *compile(const struct look *look)
 	}
 	if (too_long(look))
 		return NULL;
-	rc = schema_check_meta(look->value, &err);
+	rc = schema_metas_check(look->metas, look->value, &err);
 	if (rc == 0)
 		rc = schema_compile(look->arena, look->value, &schema, &err);
 	if (rc != 0) {
@@ -193,9 +187,9 @@ static void add_verb(const struct look *look, const struct json *part, const cha
 }
 
 void catalog_schemas(struct plan *plan, const struct json *node, const char *path,
-		     struct arena *arena, struct conf_errors *errors)
+		     struct schema_metas *metas, struct arena *arena, struct conf_errors *errors)
 {
-	struct look look = { .node = node, .arena = arena, .errors = errors };
+	struct look look = { .node = node, .metas = metas, .arena = arena, .errors = errors };
 	const struct json *schemas = plan->schemas, *part;
 	struct json *shown = json_object(arena), *verbs;
 	char at[300];

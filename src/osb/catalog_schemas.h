@@ -15,6 +15,7 @@
 #ifndef OSBD_OSB_CATALOG_SCHEMAS_H
 #define OSBD_OSB_CATALOG_SCHEMAS_H
 
+#include "core/schema.h"
 #include "osb/backend.h"
 
 #define CATALOG_SCHEMA_MAX 65536
@@ -22,6 +23,6 @@
 /* Replaces plan->schemas by what the catalog shows (NULL: nothing) and sets create, update and
  * bind. node and path: where the plan stands. */
 void catalog_schemas(struct plan *plan, const struct json *node, const char *path,
-		     struct arena *arena, struct conf_errors *errors);
+		     struct schema_metas *metas, struct arena *arena, struct conf_errors *errors);
 
 #endif
