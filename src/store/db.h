@@ -67,6 +67,8 @@ enum query {
 	Q_COUNT_WAITING,
 	Q_OBJECT_LOCK,
 	Q_LEASE,
+	Q_UNWATCH,
+	Q_UNWATCH_OLD,
 	Q_LAST
 };
 

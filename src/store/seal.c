@@ -27,6 +27,7 @@ struct seal_key {
 struct seal_keys {
 	struct seal_key **keys; /* owned, each owned: a GCM context is not moved */
 	size_t n;
+	size_t seals; /* index of the key that does */
 	unsigned char nonces[NONCES * NONCE_SIZE];
 	size_t nonces_left;
 };
@@ -293,7 +294,7 @@ static const unsigned char *next_nonce(struct seal_keys *keys)
 void seal_close(struct seal_keys *keys, const struct seal_place *place, struct str plain,
 		struct buf *out)
 {
-	struct seal_key *key = keys->keys[0];
+	struct seal_key *key = keys->keys[keys->seals];
 	unsigned char where[128];
 	size_t where_n = place_bytes(place, where), head = 2 + key->id_n;
 	size_t size = head + NONCE_SIZE + plain.n + TAG_SIZE;
@@ -324,7 +325,7 @@ bool seal_is_current(const struct seal_keys *keys, struct str sealed)
 {
 	struct str id = seal_key_id(sealed);
 
-	return id.n > 0 && keys->n > 0 && find(keys, id) == keys->keys[0];
+	return id.n > 0 && keys->n > 0 && find(keys, id) == keys->keys[keys->seals];
 }
 
 int seal_open(struct seal_keys *keys, const struct seal_place *place, struct str sealed,
@@ -350,4 +351,20 @@ int seal_open(struct seal_keys *keys, const struct seal_place *place, struct str
 	out[n] = '\0';
 	*plain = str_make((char *)out, n);
 	return 0;
+}
+
+/* -- which key seals -------------------------------------------------------------------- */
+
+struct str seal_keys_id(const struct seal_keys *keys, size_t i)
+{
+	return str_make(keys->keys[i]->id, keys->keys[i]->id_n);
+}
+
+void seal_keys_use(struct seal_keys *keys, struct str id)
+{
+	size_t i;
+
+	for (i = 0; i < keys->n; i++)
+		if (str_eq(seal_keys_id(keys, i), id))
+			keys->seals = i;
 }

@@ -42,6 +42,11 @@ void seal_keys_add_all(struct seal_keys *keys, const struct seal_keys *from);
  * is no file, makes one (0600) with a random key, durably; *made tells. */
 int seal_keys_add_file(struct seal_keys *keys, const char *path, bool create, bool *made,
 		       struct err *err) MUST_CHECK;
+/* The id of the i-th key, in the order in which they were added; the one that seals is the first
+ * unless seal_keys_use() chose another. */
+struct str seal_keys_id(const struct seal_keys *keys, size_t i);
+/* From now on that key seals; one that is not there changes nothing. */
+void seal_keys_use(struct seal_keys *keys, struct str id);
 /* Adds a random key that is kept nowhere, for stores that keep nothing. */
 void seal_keys_add_random(struct seal_keys *keys);
 

@@ -286,6 +286,31 @@ enum store_state store_finish(const struct store_op *op, const struct store_end 
 	return state;
 }
 
+void store_renew(struct store *s, struct store_renew *c)
+{
+	c->lost = c->keys_changed = false;
+	c->nodes = 1;
+	c->waiting = 0;
+	c->halted = NULL;
+	c->n_halted = 0;
+	if (s->type->renew) {
+		s->type->renew(s, c);
+		return;
+	}
+	call_begin(&c->call, NULL);
+	call_end_soon(s->loop, &c->call, 0);
+}
+
+void store_leave(struct store *s, struct store_leave *c)
+{
+	if (s->type->leave) {
+		s->type->leave(s, c);
+		return;
+	}
+	call_begin(&c->call, NULL);
+	call_end_soon(s->loop, &c->call, 0);
+}
+
 const char *store_verb_name(enum store_verb verb)
 {
 	static const char *const names[] = {

@@ -346,16 +346,55 @@ struct store_plan_use {
 	size_t n_plans;
 };
 
+/* Nodes: many processes on one store. Each has one lease, under an owner's name of its own choice;
+ * an op whose owner has no lease is claimed by whoever has a slot. The lease lasts `lease` ms on
+ * the store's clock from each renewal; nothing of an owner without one is written.
+ *
+ * Only where type->shared is set; else one process is all there is, and renew answers at once. */
+struct store_renew {
+	struct call call;
+	struct arena *arena;
+	struct str owner;
+	uint64_t lease;   /* ms */
+	bool first;       /* this owner has no lease yet */
+	struct str plans; /* that this node offers, one id a line: told to the others */
+	/* out */
+	bool lost;         /* the lease had ended: nobody may act under this owner's name again */
+	uint32_t nodes;    /* that live, this one among them */
+	uint32_t waiting;  /* ops that wait for a slot or whose owner is dead */
+	bool keys_changed; /* another key seals now: reseal again */
+	int64_t *halted;   /* seqs of the owner's ops that were told to go back */
+	size_t n_halted;
+};
+
+/* Gives the lease back: its ops may be claimed at once. */
+struct store_leave {
+	struct call call;
+	struct str owner;
+};
+
+/* What another process did. */
+enum store_event {
+	STORE_EVENT_ENDED,  /* an op that is watched */
+	STORE_EVENT_HALTED, /* an op, perhaps of this process, was told to go back */
+};
+
 struct store {
 	const struct store_type *type;
 	struct loop *loop;
 	struct log log;
-	int64_t skew; /* ms by which the store's clock is ahead of loop_wall() */
+	int64_t skew;               /* ms by which the store's clock is ahead of loop_wall() */
+	const uint64_t *test_clock; /* tests: instead of both */
+	/* whoever runs ops here; from the loop */
+	void (*on_event)(void *data, enum store_event event, int64_t op);
+	void *event_data;
 };
 
 /* The store's clock, ms since 1970. */
 static inline uint64_t store_now(const struct store *store)
 {
+	if (store->test_clock)
+		return *store->test_clock;
 	return (uint64_t)((int64_t)loop_wall(store->loop) + store->skew);
 }
 
@@ -373,6 +412,13 @@ struct store_type {
 	void (*reseal)(struct store *, struct store_reseal *);
 	void (*stats)(struct store *, struct store_stats *);
 	void (*plan_use)(struct store *, struct store_plan_use *);
+	/* of a shared store only */
+	bool shared;
+	void (*renew)(struct store *, struct store_renew *);
+	void (*leave)(struct store *, struct store_leave *);
+	/* Tell the end of that op, when another process ends it; no more. */
+	void (*watch)(struct store *, int64_t op);
+	void (*unwatch)(struct store *, int64_t op);
 };
 
 /* Each starts one call; the caller has set call.done. They cannot fail to start: a store that is
@@ -420,6 +466,22 @@ static inline void store_stats(struct store *s, struct store_stats *c)
 static inline void store_plan_use(struct store *s, struct store_plan_use *c)
 {
 	s->type->plan_use(s, c);
+}
+static inline bool store_shared(const struct store *s)
+{
+	return s->type->shared;
+}
+void store_renew(struct store *s, struct store_renew *c);
+void store_leave(struct store *s, struct store_leave *c);
+static inline void store_watch(struct store *s, int64_t op)
+{
+	if (s->type->watch)
+		s->type->watch(s, op);
+}
+static inline void store_unwatch(struct store *s, int64_t op)
+{
+	if (s->type->unwatch)
+		s->type->unwatch(s, op);
 }
 /* closed runs once, from the loop, when everything is written and the store is freed. */
 static inline void store_close(struct store *s, void (*closed)(void *data), void *data)

@@ -42,6 +42,7 @@ static int older(const void *a, const void *b)
 static int find_picks(struct db *s, const struct store_claim *c, uint64_t extra,
 		      struct picks *picks)
 {
+	bool missed = false;
 	size_t i;
 
 	memset(picks, 0, sizeof(*picks));
@@ -60,14 +61,16 @@ static int find_picks(struct db *s, const struct store_claim *c, uint64_t extra,
 			add_pick(&s->arena, picks, db_int(stmt, 0), i);
 			left--;
 		}
-		if (rc < 0)
-			return rc;
 		db_reset(stmt);
+		if (rc == DB_MISS)
+			missed = true;
+		else if (rc < 0)
+			return rc;
 		picks->cut = picks->cut || left == 0;
 	}
 	if (picks->n > 0)
 		qsort(picks->all, picks->n, sizeof(*picks->all), older);
-	return 0;
+	return missed ? DB_MISS : 0;
 }
 
 struct chosen {
@@ -79,15 +82,16 @@ struct chosen {
 
 static int read_chosen(struct db *s, struct arena *arena, int64_t seq, struct chosen *x)
 {
-	int rc = row_op_get(s, arena, seq, &x->op);
+	int rc = row_op_get(s, arena, seq, &x->op), other = 0;
 
 	memset(&x->binding, 0, sizeof(x->binding));
-	if (rc == 0)
-		rc = row_instance_get(s, arena, x->op.o.instance, &x->instance);
-	if (rc == 0 && x->op.o.binding)
-		rc = row_binding_get(s, arena, x->op.o.binding, &x->binding);
 	if (rc != 0)
 		return rc;
+	rc = row_instance_get(s, arena, x->op.o.instance, &x->instance);
+	if (x->op.o.binding && (rc == 0 || rc == DB_MISS)) /* both are asked for at once */
+		other = row_binding_get(s, arena, x->op.o.binding, &x->binding);
+	if (rc != 0 || other != 0)
+		return rc != 0 ? rc : other;
 	x->status = row_op_open(s, arena, &x->op);
 	if (x->status == 0)
 		x->status = row_instance_open(s, arena, &x->instance);
@@ -103,6 +107,7 @@ static int choose(struct db *s, struct store_claim *c, const struct picks *picks
 {
 	uint32_t *slots = arena_alloc(&s->arena, (c->n_wants + 1) * sizeof(*slots));
 	uint32_t good = 0, bad = 0;
+	bool missed = false;
 	size_t i;
 
 	*n = 0;
@@ -115,8 +120,14 @@ static int choose(struct db *s, struct store_claim *c, const struct picks *picks
 		if (slots[pick->want] == 0 || (i > 0 && picks->all[i - 1].seq == pick->seq))
 			continue;
 		rc = read_chosen(s, c->arena, pick->seq, &chosen[*n]);
-		if (rc != 0)
+		if (rc != 0 && rc != DB_MISS)
 			return rc;
+		if (rc == DB_MISS) { /* the others are asked for with it */
+			missed = true;
+			slots[pick->want]--;
+			good++;
+			continue;
+		}
 		if (chosen[(*n)++].status == 0) {
 			slots[pick->want]--;
 			good++;
@@ -125,7 +136,7 @@ static int choose(struct db *s, struct store_claim *c, const struct picks *picks
 		}
 	}
 	*starved = picks->cut && bad > 0 && good < c->max;
-	return 0;
+	return missed ? DB_MISS : 0;
 }
 
 static int take(struct db *s, struct store_claim *c, struct chosen *x)
@@ -148,18 +159,20 @@ static int claim(struct db *s, struct store_claim *c)
 {
 	struct chosen *chosen = NULL;
 	struct picks picks;
-	uint64_t extra = 8, waiting = 0;
+	uint64_t extra = 0, waiting = 0;
 	bool starved = true;
 	size_t n = 0, i;
 	int rc = 0;
 
-	for (; rc == 0 && starved; extra *= 8) {
+	for (; rc == 0 && starved; extra = extra ? extra * 8 : 8) {
 		rc = find_picks(s, c, extra, &picks);
 		if (rc != 0)
 			return rc;
 		chosen = arena_alloc(&s->arena, (picks.n + 1) * sizeof(*chosen));
 		rc = choose(s, c, &picks, chosen, &n, &starved);
 	}
+	if (rc == 0 && n > 0 && s->ops->lease)
+		rc = s->ops->lease(s, c->owner);
 	if (rc == 0 && n > 0)
 		rc = db_writing(s);
 	if (n > 0)

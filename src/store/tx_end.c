@@ -292,8 +292,11 @@ static int op_end(struct db *s, struct store_op_end *c)
 		return 0;
 	}
 	rc = row_instance_get(s, &s->arena, op.o.instance, &instance);
-	if (rc == 0 && of_binding(&op))
-		rc = row_binding_get(s, &s->arena, op.o.binding, &binding);
+	if (of_binding(&op) && (rc == 0 || rc == DB_MISS)) { /* both are asked for at once */
+		int other = row_binding_get(s, &s->arena, op.o.binding, &binding);
+
+		rc = rc == 0 ? other : rc;
+	}
 	latest = of_binding(&op) ? binding.b.op : instance.i.op;
 	state = of_binding(&op) ? binding.b.state : instance.i.state;
 	if (rc == 0 && latest != op.o.seq)

@@ -5,6 +5,8 @@
 
 #include "core/mem.h"
 #include "store/memory.h"
+#include "store/postgres_db.h"
+#include "store/postgres.h"
 #include "store/sqlite.h"
 
 #include <setjmp.h>
@@ -32,10 +34,13 @@ struct fixture {
 	struct metrics metrics;
 	struct store *store;
 	struct arena arena;
-	bool file;
+	bool file, shared;
+	uint64_t clock;               /* of a shared store */
 	const struct seal_keys *keys; /* NULL: the store's own */
 	char dir[32], path[64];
 };
+
+static inline void fixture_open_shared(struct fixture *f);
 
 static inline void fixture_open(struct fixture *f)
 {
@@ -43,9 +48,14 @@ static inline void fixture_open(struct fixture *f)
 		.loop = &f->loop, .metrics = &f->metrics, .keys = f->keys, .path = f->path
 	};
 	struct err err;
-	int rc = f->file ? store_sqlite_open(&options, &f->store, &err)
-			 : store_memory_open(&options, &f->store, &err);
+	int rc;
 
+	if (f->shared) {
+		fixture_open_shared(f);
+		return;
+	}
+	rc = f->file ? store_sqlite_open(&options, &f->store, &err)
+		     : store_memory_open(&options, &f->store, &err);
 	if (rc != 0)
 		fail_msg("open: %s", err.text);
 }
@@ -100,6 +110,20 @@ static inline int setup_file(void **state)
 	return 0;
 }
 
+/* Time passes. */
+static inline void pass(struct fixture *f, uint64_t ms)
+{
+	if (f->shared)
+		f->clock += ms;
+	else
+		f->loop.now += ms;
+}
+
+static inline uint64_t now_of(const struct fixture *f)
+{
+	return f->shared ? f->clock : WALL + f->loop.now;
+}
+
 static inline int setup_memory(void **state)
 {
 	*state = fixture_new(false);
@@ -140,6 +164,97 @@ static inline int await(struct fixture *f, struct call *call)
 
 /* Starts one call and waits for its end; the status. */
 #define RUN(f, fn, c) (arm(&(c)->call, &(f)->ended), fn((f)->store, (c)), await((f), &(c)->call))
+
+/* -- a shared store ------------------------------------------------------------------------- */
+
+static inline void fixture_sql(struct fixture *f, const char *text)
+{
+	struct sql_stmt stmt = { NULL, text, 0 };
+	struct sql_config config = { .url = getenv("OSBD_PG_URL"), .patience_ms = 8000 };
+	struct sql_pool *pool;
+	struct sql_tx tx;
+	bool closed = false;
+	struct err err;
+
+	assert_int_equal(sql_pool_create(&f->loop, &config, &pool, &err), 0);
+	sql_tx_init(&tx, &f->arena);
+	sql_add_plain(&tx, &stmt);
+	arm(&tx.call, &f->ended);
+	sql_start(pool, &tx);
+	if (await(f, &tx.call) != 0)
+		fail_msg("%s: %s", text, tx.why);
+	sql_pool_close(pool, note_closed, &closed);
+	assert_true(loop_run_until(&f->loop, &closed));
+}
+
+static inline struct store_renew renew(struct fixture *f, const char *owner, bool first,
+				       uint64_t lease)
+{
+	struct store_renew c = {
+		.arena = &f->arena, .owner = str_of(owner), .first = first, .lease = lease
+	};
+
+	assert_int_equal(RUN(f, store_renew, &c), 0);
+	return c;
+}
+
+static inline int fixture_try_shared(struct fixture *f, struct err *err)
+{
+	struct store_postgres_options options = {
+		.loop = &f->loop,
+		.metrics = &f->metrics,
+		.keys = f->keys,
+		.sql = { .url = getenv("OSBD_PG_URL"), .patience_ms = 8000, .connections = 4 },
+	};
+	struct seal_keys *keys = seal_keys_create();
+	int rc;
+
+	assert_int_equal(
+		seal_keys_add(keys, STR("k1"), STR("0123456789abcdef0123456789abcdef"), err), 0);
+	if (!options.keys)
+		options.keys = keys;
+	rc = store_postgres_open(&options, &f->store, err);
+	seal_keys_destroy(keys);
+	if (rc == 0 && f->clock)
+		f->store->test_clock = &f->clock;
+	return rc;
+}
+
+static inline void fixture_open_shared(struct fixture *f)
+{
+	struct err err;
+
+	if (fixture_try_shared(f, &err) != 0)
+		fail_msg("open: %s", err.text);
+}
+
+/* An empty database, and leases for the owners that the tests speak of. */
+static inline int setup_shared(void **state)
+{
+	struct fixture *f = mem_zalloc(sizeof(*f));
+
+	assert_int_equal(loop_init(&f->loop), 0);
+	metrics_init(&f->metrics);
+	strcpy(f->dir, "/tmp/store-XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	f->shared = true;
+	f->clock = WALL;
+	fixture_sql(f, "DROP SCHEMA public CASCADE");
+	fixture_sql(f, "CREATE SCHEMA public");
+	fixture_open(f);
+	assert_false(renew(f, "run-2", true, MINUTES(10)).lost);
+	assert_false(renew(f, "run-1", true, MINUTES(10)).lost);
+	*state = f;
+	return 0;
+}
+
+#ifdef STORE_POSTGRES
+#define EACH_STORE(test) cmocka_unit_test_setup_teardown(test, setup_shared, teardown)
+#else
+#define EACH_STORE(test)                                             \
+	cmocka_unit_test_setup_teardown(test, setup_file, teardown), \
+		cmocka_unit_test_setup_teardown(test, setup_memory, teardown)
+#endif
 
 /* A begin with all that a verb may carry. */
 static inline struct store_begin verb(struct fixture *f, enum store_verb v, const char *instance,

@@ -357,7 +357,7 @@ static void test_expiry(void **state)
 	assert_int_equal(RUN(f, store_list, &list), 0);
 	assert_int_equal(list.n_rows, 0);
 	assert_int_equal(list.next, WALL + HOUR(1));
-	f->loop.now += HOUR(1);
+	pass(f, HOUR(1));
 	assert_int_equal(RUN(f, store_list, &list), 0);
 	assert_int_equal(list.n_rows, 1);
 	assert_int_equal(list.next, 0);
@@ -374,8 +374,8 @@ static void test_expiry(void **state)
 	assert_int_equal(RUN(f, store_end, &e), 0);
 	assert_int_equal(RUN(f, store_list, &list), 0);
 	assert_int_equal(list.n_rows, 0); /* not again at once */
-	assert_int_equal(list.next, WALL + f->loop.now + MINUTES(1));
-	f->loop.now += MINUTES(1);
+	assert_int_equal(list.next, now_of(f) + MINUTES(1));
+	pass(f, MINUTES(1));
 	assert_int_equal(RUN(f, store_list, &list), 0);
 	assert_int_equal(list.n_rows, 1);
 	c = at_once(f, STORE_EXPIRE, "i1", "b1");
@@ -486,21 +486,18 @@ static void test_any_bytes(void **state)
 
 int main(void)
 {
-#define BOTH(test)                                                   \
-	cmocka_unit_test_setup_teardown(test, setup_file, teardown), \
-		cmocka_unit_test_setup_teardown(test, setup_memory, teardown)
 	const struct CMUnitTest tests[] = {
-		BOTH(test_provision_in_steps),
-		BOTH(test_identical),
-		BOTH(test_halt_clean),
-		BOTH(test_halt_left_over),
-		BOTH(test_claim),
-		BOTH(test_claim_oldest_of_all),
-		BOTH(test_bindings),
-		BOTH(test_unbind_outlived),
-		BOTH(test_expiry),
-		BOTH(test_update),
-		BOTH(test_any_bytes),
+		EACH_STORE(test_provision_in_steps),
+		EACH_STORE(test_identical),
+		EACH_STORE(test_halt_clean),
+		EACH_STORE(test_halt_left_over),
+		EACH_STORE(test_claim),
+		EACH_STORE(test_claim_oldest_of_all),
+		EACH_STORE(test_bindings),
+		EACH_STORE(test_unbind_outlived),
+		EACH_STORE(test_expiry),
+		EACH_STORE(test_update),
+		EACH_STORE(test_any_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
