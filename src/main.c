@@ -3,10 +3,12 @@
 #include "cmd/cmd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static const struct command *find(const char *name)
 {
@@ -76,6 +78,21 @@ static int run(const struct command *command, int argc, char **argv)
 	return command->run(config, argc, argv);
 }
 
+/* A standard descriptor that is closed would be taken by the next file or socket, and the log
+ * would be written there. */
+static int open_standard(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd < 0)
+		return -1;
+	close(fd);
+	return 0;
+}
+
 /* What was to be said but could not be written is a failure. */
 static int finish(int rc)
 {
@@ -91,6 +108,8 @@ int main(int argc, char **argv)
 {
 	const struct command *command;
 
+	if (open_standard() < 0)
+		return EXIT_FAILED;
 	/* before libuv looks: some versions start a kernel thread otherwise */
 	setenv("UV_USE_IO_URING", "0", 1);
 	signal(SIGPIPE, SIG_IGN);

@@ -104,7 +104,7 @@ def test_killed_and_started_at_once(osbd, tmp_path):
     assert bundles.objects(d) == expected("provision", iid)
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", ["provision", "bind", "deprovision"])
 def test_stopped_for_longer_than_children_may_run_alone(osbd, tmp_path, verb):
     d, iid, bid, operation = begin(osbd, verb, limits="child_silence: 1500ms")
     d.process.send_signal(signal.SIGSTOP)
