@@ -51,6 +51,10 @@ static void begin_next(struct unbind_all *u)
 		u->failed = arena_str(&u->op->job.op.arena, row->binding.id);
 	else
 		u->seq = row->binding.seq;
+	if (u->failed.n && u->tries == UNBIND_TRIES) { /* enough: the step fails */
+		call_end(&u->call, 0);
+		return;
+	}
 	memset(&u->begin, 0, sizeof(u->begin));
 	u->begin.begin = (struct store_begin){
 		.arena = &u->arena,
