@@ -5,6 +5,7 @@
 #include "backends/demo.h"
 #include "osb/users_verify.h"
 #include "store/memory.h"
+#include "store/postgres.h"
 #include "store/sqlite.h"
 
 #include <errno.h>
@@ -129,6 +130,26 @@ static int make_store_directory(struct setup *setup, const char *path)
 	return EXIT_CONFIG;
 }
 
+static int open_postgres(struct setup *setup, const struct seal_keys *keys, struct err *err)
+{
+	const struct config_postgresql *config = setup->config->store.postgresql;
+	struct store_postgres_options options = {
+		.loop = &setup->loop,
+		.log = &setup->log,
+		.metrics = &setup->metrics,
+		.keys = keys,
+		.sql = { .connections = (unsigned)config->connections,
+			 .connect_ms = config->connect,
+			 .statement_ms = config->statement },
+	};
+	struct str password = secret_reveal(&config->password);
+
+	options.sql.url = secret_reveal(&config->url).p;
+	if (password.n > 0)
+		options.sql.password = password.p;
+	return store_postgres_open(&options, &setup->store, err);
+}
+
 int setup_store(struct setup *setup)
 {
 	const struct config *config = setup->config;
@@ -150,6 +171,8 @@ int setup_store(struct setup *setup)
 			str_make((const char *)config->seal_keys[i].key, CONFIG_SEAL_KEY), &err);
 	if (rc == 0 && config->store.kind == CONFIG_MEMORY) {
 		rc = store_memory_open(&options, &setup->store, &err);
+	} else if (rc == 0 && config->store.kind == CONFIG_POSTGRESQL) {
+		rc = open_postgres(setup, keys, &err);
 	} else if (rc == 0) {
 		rc = make_store_directory(setup, options.path);
 		if (rc == 0)

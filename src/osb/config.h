@@ -75,11 +75,18 @@ struct config_log {
 	enum log_format format;
 };
 
-enum config_store_kind { CONFIG_SQLITE, CONFIG_MEMORY };
+enum config_store_kind { CONFIG_SQLITE, CONFIG_MEMORY, CONFIG_POSTGRESQL };
+
+struct config_postgresql {
+	struct secret url, password;
+	int64_t connections;
+	uint64_t connect, statement; /* ms */
+};
 
 struct config_store {
 	enum config_store_kind kind;
 	struct str path; /* CONFIG_SQLITE: absolute */
+	const struct config_postgresql *postgresql;
 };
 
 struct config_seal_key {

@@ -133,16 +133,22 @@ static void settle_seal(const struct config *config, struct conf_errors *errors)
 						STR_ARG(config->seal_keys[i].id));
 }
 
-static void settle_store(struct config_file *file, struct arena *arena)
+static void settle_store(struct config_file *file, struct arena *arena, struct conf_errors *errors)
 {
 	struct config *config = &file->config;
 	struct str path, dir = config->dir;
 
 	if (file->memory) {
 		config->store.kind = CONFIG_MEMORY;
+	} else if (file->postgresql) {
+		config->store = (struct config_store){ .kind = CONFIG_POSTGRESQL,
+						       .postgresql = file->postgresql };
+		if (config->n_seal_keys == 0)
+			conf_errors_add(errors, json_get(config->node, "store"), "store.postgresql",
+					"needs seal.keys, the same on all nodes");
 	} else {
 		path = file->sqlite ? file->sqlite->path : str_of(CONFIG_SQLITE_PATH);
-		config->store = (struct config_store){ CONFIG_SQLITE, path };
+		config->store = (struct config_store){ .kind = CONFIG_SQLITE, .path = path };
 		dir = str_make(path.p,
 			       (size_t)((const char *)memrchr(path.p, '/', path.n) - path.p));
 	}
@@ -176,7 +182,7 @@ static void settle(struct config_file *file, bool good, struct arena *arena,
 	if (!good)
 		return;
 	settle_authentication(config, errors);
-	settle_store(file, arena);
+	settle_store(file, arena, errors);
 	from_environment(&config->proxy.http, "HTTP_PROXY", "http_proxy", arena);
 	from_environment(&config->proxy.https, "HTTPS_PROXY", "https_proxy", arena);
 	from_environment(&config->proxy.no_proxy, "NO_PROXY", "no_proxy", arena);

@@ -290,14 +290,38 @@ static void decode_memory(struct conf *conf, const struct json *node, void *fiel
 static void check_store(struct conf *conf, const struct json *node, void *field)
 {
 	(void)field;
-	if (json_get(node, "sqlite") && json_get(node, "memory"))
-		conf_error(conf, node, "must have one of sqlite and memory");
+	if (json_len(node) > 1)
+		conf_error(conf, node, "must have one of sqlite, postgresql and memory");
 }
+
+static const struct conf_key postgresql_rows[] = {
+	{ "url", CONF_SECRET, CONF_REQUIRED | CONF_NONEMPTY, CONF_AT(struct config_postgresql, url),
+	  .doc = "Where the database is, as libpq takes it: postgresql://user@host/database, with "
+		 "?sslmode=verify-full&sslrootcert=FILE for TLS. The database is osbd's own.",
+	  .example = "postgresql://osbd@db.example.com/osbd?sslmode=verify-full" },
+	{ "password", CONF_SECRET, 0, CONF_AT(struct config_postgresql, password),
+	  .doc = "In place of the url's.", .example = "{file: /etc/osbd/database-password}" },
+	{ "connections", CONF_INT, 0, CONF_AT(struct config_postgresql, connections),
+	  .fallback = "8", .min = 2, .max = 100,
+	  .doc = "Connections that this node opens at most, beside one that listens." },
+	{ "connect_timeout", CONF_DURATION, 0, CONF_AT(struct config_postgresql, connect),
+	  .fallback = "5s", .min = 100, .max = 60000,
+	  .doc = "For the address, the connection, TLS and authentication." },
+	{ "statement_timeout", CONF_DURATION, 0, CONF_AT(struct config_postgresql, statement),
+	  .fallback = "5s", .min = 100, .max = 60000,
+	  .doc = "For each statement, enforced by the server." },
+	{ 0 },
+};
 
 static const struct conf_key store_rows[] = {
 	{ "sqlite", CONF_OBJECT, CONF_OPTIONAL, CONF_AT(struct config_file, sqlite),
 	  .rows = sqlite_rows, .size = sizeof(struct config_sqlite_row),
 	  .doc = "An SQLite database, which this process has for itself. The default." },
+	{ "postgresql", CONF_OBJECT, CONF_OPTIONAL | CONF_HIDDEN,
+	  CONF_AT(struct config_file, postgresql), .rows = postgresql_rows,
+	  .size = sizeof(struct config_postgresql),
+	  .doc = "In place of sqlite: a PostgreSQL database that many osbd share. Needs seal.keys, "
+		 "the same on all nodes." },
 	{ "memory", CONF_CUSTOM, CONF_HIDDEN, CONF_AT(struct config_file, memory),
 	  .decode = decode_memory, .kind = "empty mapping", .example = "{}",
 	  .doc = "In place of sqlite: nothing survives the process. For tests." },

@@ -32,6 +32,7 @@ struct config_file {
 	struct config_user_row *users;
 	size_t n_users;
 	struct config_sqlite_row *sqlite; /* NULL = absent */
+	struct config_postgresql *postgresql;
 	bool memory;
 };
 

@@ -288,7 +288,7 @@ static void test_other_checks(void **state)
 {
 	(void)state;
 	fails("store: {memory: {}, sqlite: {}}\n" USERS,
-	      "t.yml:1:8: store: must have one of sqlite and memory\n");
+	      "t.yml:1:8: store: must have one of sqlite, postgresql and memory\n");
 	fails("store: {memory: }\n" USERS,
 	      "t.yml:1:17: store.memory: must be {}: there is nothing to choose\n");
 	fails("seal: {keys: [{id: a, key: canary}]}\n" USERS,
