@@ -32,6 +32,11 @@ void stream_close(struct stream *stream)
 	stream->type->close(stream);
 }
 
+const struct stream_peer *stream_peer(struct stream *stream)
+{
+	return stream->type->peer ? stream->type->peer(stream) : NULL;
+}
+
 /* -- a pair in memory ------------------------------------------------------------------- */
 
 static struct stream_end *end_of(struct stream *stream)

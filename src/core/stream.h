@@ -30,6 +30,12 @@
 
 struct stream;
 
+/* Who the peer has proved to be, by a certificate that was verified: all its names. */
+struct stream_peer {
+	const struct str *names;
+	size_t n_names;
+};
+
 struct stream_type {
 	const char *name;
 	void (*read_start)(struct stream *stream);
@@ -37,6 +43,8 @@ struct stream_type {
 	int (*write)(struct stream *stream, const struct str *parts, size_t n);
 	void (*shutdown)(struct stream *stream);
 	void (*close)(struct stream *stream);
+	/* NULL: such streams never know */
+	const struct stream_peer *(*peer)(struct stream *stream);
 };
 
 struct stream {
@@ -53,6 +61,8 @@ void stream_read_stop(struct stream *stream);
 int stream_write(struct stream *stream, const struct str *parts, size_t n) MUST_CHECK;
 void stream_shutdown(struct stream *stream);
 void stream_close(struct stream *stream);
+/* NULL: the peer has proved nothing. Known from the first on_read on; valid until on_closed. */
+const struct stream_peer *stream_peer(struct stream *stream);
 
 /* One end of a pair in memory. The maker keeps both alive until each has been closed. */
 struct stream_end {
