@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may repeat what, and what excludes what: each call in each state of its object."""
 import concurrent.futures
+import random
 import time
 
 import broker
@@ -491,3 +492,60 @@ def test_opposite_verbs_at_once(b):
     b.ended(iid)
     assert b.deprovision(iid, "short").status_code in (200, 410)
     gone(b.deprovision(iid, "short"))
+
+
+ALLOWED = {
+    "provision": {200, 201, 202, (409, "Conflict"), (422, "ConcurrencyError"),
+                  (500, "OperationFailed")},  # halted by a DELETE
+    "update": {200, 202, (404, "NotFound"), (422, "ConcurrencyError")},
+    "deprovision": {200, 202, (410, "Gone"), (422, "ConcurrencyError"),
+                    (422, "ServiceInstanceHasBindings")},
+    "bind": {200, 201, 202, (400, "BadRequest"), (404, "NotFound"), (409, "Conflict"),
+             (422, "ConcurrencyError"), (500, "OperationFailed")},  # 400: the plan has changed
+    "unbind": {200, 202, (410, "Gone"), (422, "ConcurrencyError")},
+    "instance": {200, (404, "NotFound"), (422, "ConcurrencyError")},
+    "binding": {200, (404, "NotFound")},
+    "instance_last": {200, (404, "NotFound")},
+    "binding_last": {200, (404, "NotFound")},
+}
+
+
+def test_everything_at_once(osbd, tmp_path):
+    """Whatever meets whatever: answers of the table only, and nothing is left in the end."""
+    world = tmp_path / "world"
+    world.mkdir()
+    b = broker.start(osbd, [both("busy", {"delay": "20ms", "directory": str(world)})],
+                     limits={"max_running": 4}, store={"memory": {}})
+    assert b.catalog()
+    iids, bids, plans = ["one", "two", "three"], ["x", "y"], ["small", "large"]
+
+    def one(n):
+        r = random.Random(n)
+        iid, bid, plan, wait = (r.choice(c) for c in (iids, bids, plans, [None, "true"]))
+        verb = r.choice(list(ALLOWED))
+        ask = {"provision": lambda: b.provision(iid, "busy", wait=wait),
+               "update": lambda: b.update(iid, "busy", plan, wait=wait),
+               "deprovision": lambda: b.deprovision(iid, "busy", wait=wait),
+               "bind": lambda: b.bind(iid, bid, "busy", plan, wait=wait),
+               "unbind": lambda: b.unbind(iid, bid, "busy", wait=wait),
+               "instance": lambda: b.instance(iid), "binding": lambda: b.binding(iid, bid),
+               "instance_last": lambda: b.instance_last(iid),
+               "binding_last": lambda: b.binding_last(iid, bid)}[verb]
+        answer = ask()
+        code = answer.status_code
+        return verb, code if code < 400 else (code, answer.json()["error"])
+
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        said = set(pool.map(one, range(1200)))
+    assert [s for s in said if s[1] not in ALLOWED[s[0]]] == []
+    assert {verb for verb, code in said if code in (200, 201, 202)} == set(ALLOWED)
+
+    def over(ask):
+        return lambda: ask().status_code in (200, 410)
+    for iid in iids:
+        for bid in bids:
+            assert rig.wait_until(over(lambda: b.unbind(iid, bid, "busy")))
+        assert rig.wait_until(over(lambda: b.deprovision(iid, "busy")))
+        gone(b.deprovision(iid, "busy"))
+    assert [p.name for p in world.iterdir()] == ["journal"]
+    b.d.stop()
