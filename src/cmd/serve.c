@@ -288,7 +288,14 @@ static int start(struct daemon *d)
 	struct broker_options options;
 
 	setup_users(s, s->gen);
-	options = (struct broker_options){ &s->loop, &s->log, &s->metrics, s->gen, s->store };
+	options = (struct broker_options){
+		.loop = &s->loop,
+		.log = &s->log,
+		.metrics = &s->metrics,
+		.gen = s->gen,
+		.store = s->store,
+		.children = &s->children,
+	};
 	d->broker = broker_create(&options);
 	d->server =
 		http_server_create(&s->loop, &http, &s->log, &s->metrics, broker_handle, d->broker);

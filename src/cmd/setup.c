@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define NODE_SILENCE 2500 /* ms */
+
 const struct backend_type *const backend_types[] = { &backend_bundle, &backend_demo, NULL };
 
 void setup_print_errors(struct setup *setup)
@@ -92,6 +94,10 @@ int setup_catalog(struct setup *setup)
 		return EXIT_CONFIG;
 	}
 	setup->children.silence = setup->config->limits.child_silence;
+	/* the journal mutes them three seconds before another node may begin what they do */
+	if (setup->config->store.kind == CONFIG_POSTGRESQL &&
+	    setup->children.silence > NODE_SILENCE)
+		setup->children.silence = NODE_SILENCE;
 	setup->has_children = true;
 	setup->env = (struct backend_env){
 		.loop = &setup->loop,

@@ -272,7 +272,7 @@ static void ask(struct op *op)
 {
 	enum op_verdict verdict;
 
-	if (op->parking) {
+	if (op->parking || (op->host->may_ask && !op->host->may_ask(op))) {
 		op_move(op, OP_PARKED);
 		return;
 	}

@@ -71,6 +71,8 @@ struct op_host {
 	/* The operation is over (op->failed, op->left_over, op->err) or parked (op->state). Nothing
 	 * is in flight. The host may free the op. */
 	void (*ended)(struct op *op);
+	/* False: nothing may be asked any more; the op is parked. NULL: always true. */
+	bool (*may_ask)(struct op *op);
 };
 
 struct op {

@@ -9,6 +9,9 @@
  * Slots: each service has max_running, the process a total. An op without a slot waits in the
  * store, without an owner; the oldest goes first. Past max_waiting nothing is begun.
  *
+ * Nodes: on a shared store this process has a lease (lease.c); ops are begun, claimed and asked only
+ * while it holds. An op that a dead node had is claimed like one that waits.
+ *
  * The journal knows no service: whoever uses it makes the ops (struct journal_user) and says what
  * their ends mean. */
 /* SPDX-License-Identifier: Apache-2.0 */
@@ -40,6 +43,7 @@ struct journal_op {
 	struct timer retry;
 	uint64_t pause; /* ms before the next try to reach the store */
 	bool given_up;
+	bool dropped; /* another node has it, or will: nothing of it is written */
 };
 
 /* Whoever knows what the rows mean. */
@@ -65,6 +69,11 @@ struct journal_options {
 	uint32_t max_running;           /* in all; 0: 64 */
 	uint32_t max_waiting;           /* 0: 1000 */
 	uint64_t keep_ended, keep_gone; /* ms; retention */
+	/* A shared store: this node has lost its lease, and within three seconds nothing that it has
+	 * started may be running; it has a lease again. Both may be NULL. */
+	void (*lost)(void *nodes_data);
+	void (*found)(void *nodes_data);
+	void *nodes_data;
 };
 
 struct journal *journal_create(const struct journal_options *options);
@@ -101,8 +110,8 @@ struct journal_begin {
 void journal_begin(struct journal *journal, struct journal_begin *begin);
 
 /* Waits until an op has answered or ended. status 0: so it is; ERR_TIMEDOUT: not within;
- * ERR_CANCELED: the op was given back, or there is no time left. An op
- * that this process does not run and that nobody tells of is waited for until then. */
+ * ERR_CANCELED: the op was given back, or there is no time left. Of an op that another node runs
+ * only the end is heard. */
 struct journal_wait {
 	struct call call;
 	int64_t op;      /* seq */

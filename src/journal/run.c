@@ -79,7 +79,7 @@ static void step_stored(struct call *call, int status)
 	struct journal_op *job = call->data;
 	struct op *op = &job->op;
 
-	if (status == ERR_STALE) {
+	if (status == ERR_STALE || job->dropped) {
 		log_warn(&op->log, "another process has this operation now; leaving it");
 		op_drop(op);
 		return;
@@ -98,10 +98,19 @@ static void step_stored(struct call *call, int status)
 	op_committed(op, job->step.halted);
 }
 
+static void on_drop(struct timer *timer)
+{
+	op_drop(&container_of(timer, struct journal_op, retry)->op);
+}
+
 static void commit_op(struct op *op, bool new_step)
 {
 	struct journal_op *job = job_of(op);
 
+	if (job->dropped) {
+		timer_start(&job->retry, job->journal->loop, 0, on_drop);
+		return;
+	}
 	job->step = (struct store_step){
 		.call = { .done = step_stored, .data = job },
 		.op = job->row.seq,
@@ -127,7 +136,18 @@ static void released(struct call *call, int status)
 			 "could not be given back (%s): it is resumed later all the same",
 			 err_str(status));
 	job->slots->waiting = true;
-	journal_tell(job->journal, job->row.seq, false, ERR_CANCELED);
+	if (status == ERR_STALE)
+		journal_watch_waits(job->journal, job->row.seq);
+	else
+		journal_tell(job->journal, job->row.seq, false, ERR_CANCELED);
+	free_op(job);
+}
+
+/* Nothing is written: the row is another node's, or will be. */
+static void drop(struct journal_op *job)
+{
+	job->slots->waiting = true;
+	journal_watch_waits(job->journal, job->row.seq);
 	free_op(job);
 }
 
@@ -163,6 +183,10 @@ static void end_stored(struct call *call, int status)
 	struct journal *journal = job->journal;
 	bool failed = job->end.end.result != STORE_SUCCEEDED;
 
+	if (status < 0 && job->dropped) {
+		drop(job);
+		return;
+	}
 	if (status < 0 && status != ERR_STALE && status != ERR_SEALED) {
 		pause_store(job, send_end);
 		return;
@@ -225,6 +249,10 @@ static void op_over(struct op *op)
 {
 	struct journal_op *job = job_of(op);
 
+	if (job->dropped || !journal_lease_holds(job->journal)) {
+		drop(job);
+		return;
+	}
 	if (op->state == OP_ENDED) {
 		write_end(job);
 		return;
@@ -239,7 +267,37 @@ static void op_over(struct op *op)
 	store_release(job->journal->store, &job->release);
 }
 
-static const struct op_host journal_host = { commit_op, op_over };
+/* On a process that was stopped for long, timers of ops may be due before the lease's. */
+static bool may_ask(struct op *op)
+{
+	struct journal_op *job = job_of(op);
+
+	if (!job->dropped && journal_lease_holds(job->journal))
+		return true;
+	job->dropped = true;
+	return false;
+}
+
+static const struct op_host journal_host = { commit_op, op_over, may_ask };
+
+void journal_drop_all(struct journal *journal)
+{
+	struct list *pos, *tmp;
+
+	list_each(pos, tmp, &journal->running) {
+		struct journal_op *job = container_of(pos, struct journal_op, node);
+		bool paused = timer_running(&job->retry);
+
+		job->dropped = true;
+		timer_stop(&job->retry);
+		if (job->op.state == OP_ENDED && paused)
+			drop(job);
+		else if (job->op.state == OP_COMMITTING && !paused)
+			op_park(&job->op, true); /* what is under way comes back by itself */
+		else if (job->op.state != OP_ENDED)
+			op_drop(&job->op);
+	}
+}
 
 /* -- running a row ------------------------------------------------------------------------ */
 
@@ -358,7 +416,8 @@ static void begun(struct call *call, int status)
 	struct journal *journal = begin->journal;
 	struct journal_slots *slots = begin->slots;
 	const struct store_begin *b = &begin->begin;
-	bool owned = status == 0 && b->result == BEGUN_STARTED && b->op.state == STORE_OP_RUNNING;
+	bool owned = status == 0 && b->result == BEGUN_STARTED && b->op.state == STORE_OP_RUNNING &&
+		     str_eq(b->op.owner, journal->owner);
 
 	failpoint("%s.begun", store_verb_name(b->verb));
 	if (slots && !owned)
@@ -402,11 +461,11 @@ void journal_begin(struct journal *journal, struct journal_begin *begin)
 	begin->begin.call.data = begin;
 	call_begin(&begin->call, NULL);
 	journal->n_begins++;
-	if (slots && !journal->draining && !begin->begin.at_once &&
+	if (slots && !journal->draining && !begin->begin.at_once && journal_lease_holds(journal) &&
 	    (begin->beyond || (!slots->waiting && journal_slots_free(journal, slots)))) {
 		journal_take_slot(journal, slots);
 		begin->slots = slots;
-		begin->begin.owner = str_of(journal->owner);
+		begin->begin.owner = journal->owner;
 	}
 	store_begin(journal->store, &begin->begin);
 }
@@ -426,6 +485,8 @@ void journal_check_drained(struct journal *journal)
 	    journal->n_begins > 0)
 		return;
 	if (journal->claim.call.call.active || journal_house_busy(journal))
+		return;
+	if (!journal_lease_leave(journal))
 		return;
 	journal->drained = true;
 	timer_stop(&journal->drain_timer);
@@ -559,10 +620,10 @@ struct journal *journal_create(const struct journal_options *options)
 	journal->loop = options->loop;
 	journal->store = options->store;
 	log_child(&journal->log, options->log);
-	random_id(journal->owner, sizeof(journal->owner) - 1);
 	list_init(&journal->services);
 	list_init(&journal->running);
 	list_init(&journal->waits);
+	journal_lease_create(journal);
 	journal_limits(journal, options->max_running, options->max_waiting, options->keep_ended,
 		       options->keep_gone);
 	add_metrics(journal);
@@ -572,6 +633,7 @@ struct journal *journal_create(const struct journal_options *options)
 void journal_start(struct journal *journal)
 {
 	journal->started = true;
+	journal_lease_start(journal);
 	journal_look_for_work(journal);
 	journal_house_start(journal);
 }
@@ -612,5 +674,6 @@ void journal_destroy(struct journal *journal)
 				metrics_remove(&journal->ended[verb][failed]);
 	}
 	arena_finish(&journal->claim.arena);
+	journal_lease_destroy(journal);
 	mem_free(journal);
 }

@@ -89,6 +89,8 @@ static void claimed(struct call *call, int status)
 			sealed = true;
 			continue;
 		}
+		if (!str_eq(row->op.owner, journal->owner)) /* the lease went meanwhile */
+			continue;
 		assert(slots); /* it was in wants */
 		journal_take_slot(journal, slots);
 		journal_run_row(journal, slots, row);
@@ -113,7 +115,8 @@ void journal_look_for_work(struct journal *journal)
 	struct list *pos, *tmp;
 	size_t n = 0;
 
-	if (!journal->started || journal->draining || timer_running(&journal->claim.retry))
+	if (!journal->started || journal->draining || timer_running(&journal->claim.retry) ||
+	    !journal_lease_holds(journal))
 		return;
 	if (claim->call.active) {
 		journal->claim.asked = true;
@@ -137,7 +140,7 @@ void journal_look_for_work(struct journal *journal)
 	*claim = (struct store_claim){
 		.call = { .done = claimed, .data = journal },
 		.arena = &journal->claim.arena,
-		.owner = str_of(journal->owner),
+		.owner = journal->owner,
 		.wants = wants,
 		.n_wants = n,
 		.max = journal->options.max_running - journal->n_running,

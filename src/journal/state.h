@@ -17,7 +17,7 @@ struct journal {
 	struct loop *loop;
 	struct store *store;
 	struct log log;
-	char owner[17];
+	struct str owner;     /* of this run; on a shared store, of this lease */
 	struct list services; /* struct journal_slots.node */
 	struct list running;  /* struct journal_op.node */
 	struct list waits;    /* struct journal_wait.node */
@@ -40,12 +40,25 @@ struct journal {
 		struct store_reseal reseal;
 		bool resealed;
 	} house;
+	struct {
+		bool needed, held, first, gone;
+		uint64_t sent, ends; /* loop_now() */
+		uint32_t nodes;
+		struct store_renew renew;
+		struct store_leave leave;
+		struct timer timer, end;
+		struct arena arena, names; /* names: of all owners, for calls under way */
+		struct metric losses, nodes_gauge;
+	} lease;
 	struct metric running_gauge, ended[STORE_VERBS][2], resumed, store_pauses;
 	char ended_labels[STORE_VERBS][2][48];
 };
 
 /* Ends the waits for an op: it has answered, has ended, or (status) will do neither here. */
 void journal_tell(struct journal *journal, int64_t seq, bool ended, int status);
+
+/* The op does not run here any more; those who wait for it are told when another node ends it. */
+void journal_watch_waits(struct journal *journal, int64_t seq);
 
 void journal_stop_waiting(struct journal_wait *wait, int status);
 
@@ -59,6 +72,17 @@ void journal_look_for_work(struct journal *journal);
 void journal_run_row(struct journal *journal, struct journal_slots *slots,
 		     const struct store_claimed *row);
 void journal_park_all(struct journal *journal, bool hurry);
+
+/* Lets go of all ops without a word to the store: they are other nodes' by now. */
+void journal_drop_all(struct journal *journal);
+
+/* The lease. holds: ops may be begun, claimed and asked now. leave: true when it has been given
+ * back; else journal_check_drained() is called when it has. */
+void journal_lease_create(struct journal *journal);
+void journal_lease_start(struct journal *journal);
+bool journal_lease_holds(struct journal *journal);
+bool journal_lease_leave(struct journal *journal);
+void journal_lease_destroy(struct journal *journal);
 
 /* Housekeeping: retention every minute, and re-sealing until all rows have the current key. */
 void journal_house_start(struct journal *journal);

@@ -1,6 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "journal/state.h"
 
+static bool waited_for(const struct journal *journal, int64_t seq)
+{
+	struct list *pos, *tmp;
+
+	list_each(pos, tmp, &journal->waits)
+		if (container_of(pos, struct journal_wait, node)->op == seq)
+			return true;
+	return false;
+}
+
 void journal_tell(struct journal *journal, int64_t seq, bool ended, int status)
 {
 	struct list *pos, *tmp;
@@ -15,12 +25,16 @@ void journal_tell(struct journal *journal, int64_t seq, bool ended, int status)
 		wait->ended = ended;
 		call_end_soon(journal->loop, &wait->call, status);
 	}
+	if (!waited_for(journal, seq))
+		store_unwatch(journal->store, seq);
 }
 
 void journal_stop_waiting(struct journal_wait *wait, int status)
 {
 	list_remove(&wait->node);
 	timer_stop(&wait->timer);
+	if (!waited_for(wait->journal, wait->op))
+		store_unwatch(wait->journal->store, wait->op);
 	call_end_soon(wait->journal->loop, &wait->call, status);
 }
 
@@ -51,4 +65,12 @@ void journal_wait(struct journal *journal, struct journal_wait *wait)
 	}
 	list_append(&journal->waits, &wait->node);
 	timer_start(&wait->timer, journal->loop, wait->within, on_wait_timer);
+	if (!op)
+		store_watch(journal->store, wait->op);
+}
+
+void journal_watch_waits(struct journal *journal, int64_t seq)
+{
+	if (waited_for(journal, seq))
+		store_watch(journal->store, seq);
 }

@@ -100,6 +100,22 @@ static void apply(struct broker *broker)
 		       limits->keep_ended + limits->keep_gone);
 }
 
+/* Without a beat their supervisors make an end of them, whatever they do with SIGTERM. */
+static void on_lost(void *data)
+{
+	struct child_host *children = data;
+
+	children->muted = true;
+	child_host_cancel_all(children);
+}
+
+static void on_found(void *data)
+{
+	struct child_host *children = data;
+
+	children->muted = false;
+}
+
 struct broker *broker_create(const struct broker_options *options)
 {
 	struct broker *broker = mem_zalloc(sizeof(*broker));
@@ -110,6 +126,9 @@ struct broker *broker_create(const struct broker_options *options)
 		.metrics = options->metrics,
 		.user = &osb_journal_user,
 		.data = &broker->flows,
+		.lost = options->children ? on_lost : NULL,
+		.found = options->children ? on_found : NULL,
+		.nodes_data = options->children,
 	};
 
 	broker->loop = options->loop;

@@ -14,6 +14,7 @@ struct broker_options {
 	struct metrics *metrics;
 	struct generation *gen; /* opened, with users; the broker takes a reference */
 	struct store *store;
+	struct child_host *children; /* killed when the lease is lost */
 };
 
 struct broker *broker_create(const struct broker_options *options);
