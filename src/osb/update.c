@@ -55,9 +55,15 @@ static struct json *overlay(struct arena *arena, const struct json *now, const s
 {
 	struct json *merged = json_is_object(now) ? json_copy(arena, now) : json_object(arena);
 	const struct json_member *m;
+	struct json_member *old;
 
-	json_each_member(m, asked)
-		json_set(arena, merged, m->key.p, json_copy(arena, m->value));
+	json_each_member(m, asked) {
+		old = json_member(merged, m->key);
+		if (old)
+			old->value = json_copy(arena, m->value);
+		else
+			json_add(arena, merged, m->key, json_copy(arena, m->value));
+	}
 	return merged;
 }
 
