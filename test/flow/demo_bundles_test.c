@@ -200,12 +200,30 @@ static void test_example(void **state)
 	finish(&s);
 }
 
+/* Ids that are the same up to a quote are not the same instance. */
+static void test_example_ids(void **state)
+{
+	static const char *const ids[] = { "i\"1", "i\"2", "i\\", "i\\\"1" };
+	struct stage s;
+	size_t i;
+
+	(void)state;
+	start(&s, "example");
+	for (i = 0; i < ARRAY_LEN(ids); i++) {
+		s.instance_id = ids[i];
+		run_well(&s, STORE_PROVISION);
+		assert_int_equal(files("example"), 2 * (i + 1));
+	}
+	finish(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sqlite),
 		cmocka_unit_test(test_half_made),
 		cmocka_unit_test(test_example),
+		cmocka_unit_test(test_example_ids),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
