@@ -130,13 +130,12 @@ static const char *check_chars(struct str s, bool query)
 	for (i = 0; i < s.n; i++) {
 		char c = s.p[i];
 
-		if (c == '%') {
-			if (s.n - i < 3 || !is_hex(s.p[i + 1]) || !is_hex(s.p[i + 2]))
-				return "the target has a % without two hex digits behind it";
-		} else if (c != '/' && c != ':' && c != '@' && !(query && c == '?') &&
-			   !is_plain(c)) {
+		if (is_plain(c) || c == '/' || c == ':' || c == '@' || (query && c == '?'))
+			continue;
+		if (c != '%')
 			return "the target has a character that must be percent-encoded";
-		}
+		if (s.n - i < 3 || !is_hex(s.p[i + 1]) || !is_hex(s.p[i + 2]))
+			return "the target has a % without two hex digits behind it";
 	}
 	return NULL;
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define GATHER_MAX (16 << 10) /* bytes */
+#define LOG_TEXT_MAX 4096
 
 struct log_sink {
 	int fd;
@@ -238,19 +239,11 @@ static void keep_line(struct log_sink *sink)
 	buf_put(&sink->waiting, sink->line.p, sink->line.n);
 }
 
-void log_write(const struct log *log, enum log_level level, const char *fmt, ...)
+void log_text(const struct log *log, enum log_level level, struct str text)
 {
 	struct log_sink *sink = log->sink;
-	char text[4096];
-	va_list ap;
-	int n;
 
 	if (!sink || level < sink->level)
-		return;
-	va_start(ap, fmt);
-	n = vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	if (n < 0)
 		return;
 	if (sink->unsaid && sink->waiting.n < LOG_BACKLOG / 2) {
 		char lost[64];
@@ -261,11 +254,26 @@ void log_write(const struct log *log, enum log_level level, const char *fmt, ...
 		put_line(sink, NULL, LOG_WARN, str_of(lost));
 		keep_line(sink);
 	}
-	put_line(sink, log, level,
-		 str_make(text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1));
+	text.n = text.n < LOG_TEXT_MAX ? text.n : LOG_TEXT_MAX - 1;
+	put_line(sink, log, level, text);
 	keep_line(sink);
 	if (!sink->gathers || level >= LOG_WARN || sink->waiting.n >= GATHER_MAX)
 		log_sink_flush(sink);
+}
+
+void log_write(const struct log *log, enum log_level level, const char *fmt, ...)
+{
+	char text[LOG_TEXT_MAX];
+	va_list ap;
+	int n;
+
+	if (!log->sink || level < log->sink->level)
+		return;
+	va_start(ap, fmt);
+	n = vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (n >= 0) /* a longer one is cut at the same place again */
+		log_text(log, level, str_make(text, (size_t)n));
 }
 
 void log_init(struct log *log, struct log_sink *sink)

@@ -56,6 +56,8 @@ void log_field(struct log *log, const char *key, struct str value);
 
 /* The level is looked at before anything is formatted. */
 void log_write(const struct log *log, enum log_level level, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* The same for a text that is there already. Both are cut after some 4,000 bytes. */
+void log_text(const struct log *log, enum log_level level, struct str text);
 #define log_debug(log, ...) log_write((log), LOG_DEBUG, __VA_ARGS__)
 #define log_info(log, ...) log_write((log), LOG_INFO, __VA_ARGS__)
 #define log_warn(log, ...) log_write((log), LOG_WARN, __VA_ARGS__)

@@ -12,13 +12,28 @@
 
 /* -- answers ------------------------------------------------------------------------------ */
 
+/* "PUT /v2/…: 201", or with ": " and the text. Each request has this line: it is not formatted. */
 static void log_answer(struct exchange *ex, int status, const char *text)
 {
 	struct http_request *req = ex->req;
+	size_t n = text ? strlen(text) : 0;
+	char *line = arena_alloc(ex->arena, req->method.n + req->path.n + n + 16), *p = line;
 
-	log_write(&req->log, status >= 500 ? LOG_WARN : LOG_INFO, "%.*s %.*s: %d%s%s",
-		  STR_ARG(req->method), STR_ARG(req->path), status, text ? ": " : "",
-		  text ? text : "");
+	p = mempcpy(p, req->method.p, req->method.n);
+	*p++ = ' ';
+	p = mempcpy(p, req->path.p, req->path.n);
+	*p++ = ':';
+	*p++ = ' ';
+	*p++ = (char)('0' + status / 100);
+	*p++ = (char)('0' + status / 10 % 10);
+	*p++ = (char)('0' + status % 10);
+	if (text) {
+		*p++ = ':';
+		*p++ = ' ';
+		p = mempcpy(p, text, n);
+	}
+	log_text(&req->log, status >= 500 ? LOG_WARN : LOG_INFO,
+		 str_make(line, (size_t)(p - line)));
 	metric_inc(&ex->broker->requests[status / 100], 1);
 }
 
