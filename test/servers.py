@@ -155,8 +155,18 @@ class Postgres:
         self._signal(signal.SIGINT)
 
     def kill(self):
-        """As kill -9 and an unplugged machine: its children see it and end."""
+        """kill -9 for it and each of its children: alone they could hang on each other's locks."""
+        if not self.process or self.process.poll() is not None:
+            return
+        self.process.send_signal(signal.SIGSTOP)  # starts no more
+        number = self.process.pid
+        children = pathlib.Path(f"/proc/{number}/task/{number}/children").read_text().split()
         self._signal(signal.SIGKILL)
+        for child in children:
+            try:
+                os.kill(int(child), signal.SIGKILL)
+            except ProcessLookupError:
+                pass  # has seen the other's end
 
     def close(self):
         self._signal(signal.SIGQUIT)

@@ -54,8 +54,9 @@ static void on_event(uv_poll_t *uv, int status, int events)
 {
 	struct pg_poll *poll = uv->data;
 
-	(void)status; /* an error is found by whoever reads */
 	(void)events;
+	if (status != 0) /* libuv has stopped polling; what is wrong is found by whoever reads */
+		poll->events = 0;
 	if (poll->conn->state == PG_CONNECTING)
 		step(poll->conn);
 	else

@@ -168,7 +168,7 @@ static void dial(struct pg_listen *listen)
 	    list_empty(&listen->listeners) || listen->closed)
 		return;
 	listen->resolving = true;
-	pg_target_resolve(&listen->target, resolved, listen);
+	pg_target_resolve(&listen->target, listen->loop, listen->connect_ms, resolved, listen);
 }
 
 int pg_listen_init(struct pg_listen *listen, const struct pg_lib *lib,
@@ -219,8 +219,8 @@ void pg_listen_close(struct pg_listen *listen, void (*closed)(void *data), void 
 		node = list_shift(&listen->listeners);
 	while (node);
 	if (listen->resolving)
-		return;
-	if (listen->conn.state == PG_UNUSED)
+		pg_target_cancel(&listen->target);
+	else if (listen->conn.state == PG_UNUSED)
 		end(listen);
 	else
 		pg_conn_close(&listen->conn);

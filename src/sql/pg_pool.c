@@ -324,7 +324,7 @@ static void dial(struct sql_pool *pool)
 	if (pool->dialing || timer_running(&pool->retry) || pool->closing)
 		return;
 	pool->dialing = pool->resolving = true;
-	pg_target_resolve(&pool->target, resolved, pool);
+	pg_target_resolve(&pool->target, pool->loop, pool->config.connect_ms, resolved, pool);
 }
 
 /* -- graves ----------------------------------------------------------------------------- */
@@ -471,6 +471,7 @@ static void free_pool(struct sql_pool *pool)
 	list_remove(&pool->work.node);
 	pg_target_finish(&pool->target);
 	mem_free(pool->listen);
+	dns_destroy(pool->own_dns);
 	pool->closed(pool->data);
 	mem_free(pool);
 }
@@ -520,6 +521,10 @@ int sql_pool_create(struct loop *loop, const struct sql_config *config, struct s
 	rc = pg_lib_load(&pool->lib, err);
 	if (rc == 0)
 		rc = pg_target_init(&pool->target, &pool->lib, config, err);
+	if (rc == 0 && pool->target.has_names && !config->dns) {
+		rc = dns_create(loop, &(struct dns_config){ 0 }, &pool->own_dns, err);
+		pool->target.dns = pool->config.dns = pool->own_dns;
+	}
 	if (rc != 0)
 		goto fail;
 	list_init(&pool->conns);
@@ -530,7 +535,7 @@ int sql_pool_create(struct loop *loop, const struct sql_config *config, struct s
 	pool->listen->log = &pool->config.log;
 	pool->listen->connect_ms = pool->config.connect_ms;
 	pool->listen->statement_ms = pool->config.statement_ms;
-	rc = pg_listen_init(pool->listen, &pool->lib, config, err);
+	rc = pg_listen_init(pool->listen, &pool->lib, &pool->config, err);
 	if (rc != 0)
 		goto fail;
 	pool->config.url = pool->config.password = NULL; /* the caller's */
@@ -540,6 +545,7 @@ int sql_pool_create(struct loop *loop, const struct sql_config *config, struct s
 	return 0;
 fail:
 	pg_target_finish(&pool->target);
+	dns_destroy(pool->own_dns);
 	mem_free(pool->listen);
 	mem_free(pool);
 	return rc;
@@ -562,6 +568,8 @@ void sql_pool_close(struct sql_pool *pool, void (*closed)(void *data), void *dat
 	timer_stop(&pool->patience);
 	timer_stop(&pool->grave_timer);
 	pool_wake(pool);
+	if (pool->resolving)
+		pg_target_cancel(&pool->target);
 	pg_listen_close(pool->listen, on_listen_closed, pool);
 }
 

@@ -55,7 +55,8 @@ struct sql_pool {
 	struct pg_lib lib;
 	struct sql_config config;
 	struct pg_target target;
-	struct list conns; /* struct pool_conn.node */
+	struct dns *own_dns; /* NULL when the caller has given one, or none is needed */
+	struct list conns;   /* struct pool_conn.node */
 	unsigned n_conns, n_up, failures;
 	bool dialing;   /* resolving or connecting */
 	bool resolving; /* the target is in use */

@@ -4,19 +4,20 @@
 #include "core/buf.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
 #define SOCKET_FOLDER "/var/run/postgresql"
-#define HOSTS_FILE_MAX (256 << 10)
 
 static bool is_numeric(const char *host)
 {
 	char address[sizeof(struct in6_addr)];
 
 	return inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1;
+}
+
+static bool is_name(const struct pg_host *h)
+{
+	return !*h->address && h->host[0] != '/' && h->host[0] != '@';
 }
 
 static void wipe(void *text)
@@ -79,6 +80,8 @@ static int split_hosts(struct pg_target *target, const char *host, const char *a
 			h->address = h->host;
 		if (*h->address && !is_numeric(h->address))
 			return err_set(err, ERR_SYNTAX, "url: hostaddr is not a numeric address");
+		if (is_name(h))
+			target->has_names = true;
 	}
 	target->n_hosts = n;
 	return 0;
@@ -107,8 +110,7 @@ int pg_target_init(struct pg_target *target, const struct pg_lib *lib,
 	int rc;
 
 	memset(target, 0, sizeof(*target));
-	target->resolve = config->resolve;
-	target->resolver = config->resolver;
+	target->dns = config->dns;
 	options = lib->PQconninfoParse(config->url, &text);
 	if (!options)
 		return bad_url(lib, text, err);
@@ -159,88 +161,68 @@ static void found(struct pg_target *target, const char *address)
 		};
 }
 
-static void resolved(void *data, int status, const char *const *addresses, size_t n)
+static void no_address(struct pg_target *target, const char *why)
 {
-	struct pg_target *target = data;
+	err_set(&target->why, ERR_STORE, "%s: %s", target->hosts[target->at].host, why);
+	target->at++;
+}
+
+static void resolved(struct call *call, int status)
+{
+	struct pg_target *target = container_of(call, struct pg_target, lookup.call);
+	const struct dns_lookup *lookup = &target->lookup;
+	char address[INET6_ADDRSTRLEN];
 	size_t i;
 
-	if (status == 0 && n == 0)
-		status = ERR_NOENT;
-	if (status != 0)
-		err_set(&target->why, ERR_STORE, "%s: no address: %s",
-			target->hosts[target->at].host, err_str(status));
-	for (i = 0; status == 0 && i < n && i < SQL_ADDRESSES_MAX; i++)
-		if (is_numeric(addresses[i]))
-			found(target, addresses[i]);
-	target->at++;
+	if (status != 0) {
+		no_address(target, status == ERR_CANCELED ? "no answer from the name servers"
+							  : lookup->err.text);
+	} else {
+		for (i = 0; i < lookup->n_addresses; i++) {
+			const struct dial_address *a = &lookup->addresses[i];
+			const void *bytes = a->to.any.sa_family == AF_INET
+						    ? (const void *)&a->to.in.sin_addr
+						    : (const void *)&a->to.in6.sin6_addr;
+
+			if (inet_ntop(a->to.any.sa_family, bytes, address, sizeof(address)))
+				found(target, address);
+		}
+		target->at++;
+	}
 	resolve_next(target);
 }
 
-/* A regular file of a few lines, read at once: the one look-up that needs no network. */
-static void read_hosts(const char *host, struct arena *arena, const char **addresses, size_t *n)
+static void look_up(struct pg_target *target)
 {
-	int fd = open("/etc/hosts", O_RDONLY | O_CLOEXEC);
-	struct str line, rest, word;
-	char *text;
-	ssize_t got;
-
-	*n = 0;
-	if (fd < 0)
+	memset(&target->lookup, 0, sizeof(target->lookup));
+	target->lookup.call.done = resolved;
+	target->lookup.name = str_of(target->hosts[target->at].host);
+	if (dns_start(target->dns, &target->lookup) == 0)
 		return;
-	text = arena_alloc(arena, HOSTS_FILE_MAX);
-	do
-		got = read(fd, text, HOSTS_FILE_MAX);
-	while (got < 0 && errno == EINTR);
-	close(fd);
-	rest = str_make(text, got > 0 ? (size_t)got : 0);
-	while (rest.p && *n < SQL_ADDRESSES_MAX) {
-		struct str address = { NULL, 0 };
-		size_t i;
-
-		line = str_cut(rest, '\n', &rest);
-		line = str_cut(line, '#', &word);
-		while (line.n) {
-			for (i = 0; i < line.n && !strchr(" \t\r", line.p[i]); i++)
-				continue;
-			word = str_make(line.p, i);
-			if (i && !address.p)
-				address = word;
-			else if (i && str_ieq(word, str_of(host))) {
-				addresses[(*n)++] = arena_strndup(arena, address.p, address.n);
-				break;
-			}
-			i += i < line.n;
-			line = str_make(line.p + i, line.n - i);
-		}
-	}
+	no_address(target, "is no host name");
+	resolve_next(target);
 }
 
 static void resolve_next(struct pg_target *target)
 {
-	const struct pg_host *h;
-	const char *addresses[SQL_ADDRESSES_MAX];
-	struct arena arena = { 0 };
-	size_t n;
-
-	while (target->at < target->n_hosts) {
-		h = &target->hosts[target->at];
-		if (!*h->address && h->host[0] != '/' && h->host[0] != '@')
-			break;
-		found(target, h->address);
+	while (target->at < target->n_hosts && !is_name(&target->hosts[target->at])) {
+		found(target, target->hosts[target->at].address);
 		target->at++;
 	}
-	if (target->at == target->n_hosts) {
-		target->done(target->data, target->n_found ? 0 : target->why.code, &target->why);
-	} else if (target->resolve) {
-		target->resolve(target->resolver, h->host, resolved, target);
-	} else {
-		read_hosts(h->host, &arena, addresses, &n);
-		resolved(target, 0, addresses, n);
-		arena_finish(&arena);
+	if (target->at < target->n_hosts) {
+		look_up(target);
+		return;
 	}
+	timer_stop(&target->deadline);
+	target->done(target->data, target->n_found ? 0 : target->why.code, &target->why);
 }
 
-void pg_target_resolve(struct pg_target *target,
+static void on_deadline(struct timer *timer)
+{
+	pg_target_cancel(container_of(timer, struct pg_target, deadline));
+}
+
+void pg_target_resolve(struct pg_target *target, struct loop *loop, uint64_t within,
 		       void (*done)(void *data, int status, struct err *err), void *data)
 {
 	target->done = done;
@@ -248,7 +230,14 @@ void pg_target_resolve(struct pg_target *target,
 	target->at = target->n_found = 0;
 	arena_reset(&target->found_arena);
 	target->why.code = 0;
+	if (target->has_names)
+		timer_start(&target->deadline, loop, within, on_deadline);
 	resolve_next(target);
+}
+
+void pg_target_cancel(struct pg_target *target)
+{
+	call_cancel(&target->lookup.call);
 }
 
 void pg_target_params(struct pg_target *target, struct arena *arena, const char ***keys,

@@ -38,6 +38,7 @@
 
 #include "core/arena.h"
 #include "core/call.h"
+#include "core/dns.h"
 #include "core/log.h"
 #include "core/timer.h"
 
@@ -176,14 +177,7 @@ enum sql_state {
 	SQL_AWAY, /* starts end with ERR_STORE at once; the pool keeps trying */
 };
 
-#define SQL_ADDRESSES_MAX 8
-
-/* Finds the addresses of a host name; done(data, …) runs once, also from inside. addresses are
- * numeric texts, borrowed for the time of done. Cannot be cancelled, must end by itself. */
-typedef void (*sql_resolved)(void *data, int status, const char *const *addresses, size_t n);
-typedef void (*sql_resolve)(void *resolver, const char *host, sql_resolved done, void *data);
-
-/* Zeroes mean the default. Everything is copied but the resolver. */
+/* Zeroes mean the default. Everything is copied but dns. */
 struct sql_config {
 	const char *url;       /* postgresql://user@host:port/db?sslmode=… or key=value … */
 	const char *password;  /* takes the place of the url's */
@@ -194,8 +188,7 @@ struct sql_config {
 	uint64_t statement_ms; /* 5,000: the server's statement_timeout */
 	uint64_t within_ms;    /* 10,000: a whole transaction, waiting included */
 	uint64_t patience_ms;  /* 1,000: how long starts wait for a lost server */
-	sql_resolve resolve;   /* NULL: numeric addresses, unix sockets and /etc/hosts only */
-	void *resolver;
+	struct dns *dns;       /* NULL: the pool makes its own when the url has a host name */
 	void (*on_state)(void *data, enum sql_state state); /* from the loop, at each change */
 	void *data;
 	struct log log;

@@ -50,26 +50,29 @@ static size_t found(struct rig *rig, int64_t id)
 
 /* -- not letting in --------------------------------------------------------------------- */
 
-/* Waits until the pool is away, and says why. */
+/* Waits until the pool is away and knows why. */
 static struct err trouble_of(const char *url, const char *password)
 {
 	struct rig rig;
 	struct job job;
 	struct err err;
+	unsigned i;
 
 	rig_open_with(&rig,
-		      (struct sql_config){ .url = url, .password = password, .patience_ms = 1500 });
+		      (struct sql_config){ .url = url, .password = password, .patience_ms = 200 });
 	job_init(&job);
 	sql_add(&job.tx, &get, sql_int(1));
-	assert_int_equal(job_run(&rig, &job), ERR_STORE);
+	assert_int_equal(job_run(&rig, &job), ERR_STORE); /* waits for patience_ms */
 	assert_false(job.tx.unknown);
+	assert_int_equal(sql_pool_state(rig.pool), SQL_AWAY);
+	job_finish(&job);
+	for (i = 0; i < 1500 && !sql_pool_trouble(rig.pool); i++)
+		rig_sleep(&rig, 10);
 	assert_int_equal(sql_pool_state(rig.pool), SQL_AWAY);
 	assert_non_null(sql_pool_trouble(rig.pool));
 	err = *sql_pool_trouble(rig.pool);
-	assert_non_null(strstr(job.tx.why, err.text));
 	assert_null(strstr(err.text, "s3cret"));
 	assert_null(strstr(err.text, "guess"));
-	job_finish(&job);
 	/* away means that nobody waits */
 	job_init(&job);
 	sql_add(&job.tx, &get, sql_int(1));
@@ -78,6 +81,7 @@ static struct err trouble_of(const char *url, const char *password)
 	loop_turn(&rig.loop);
 	assert_true(job.done);
 	assert_int_equal(job.status, ERR_STORE);
+	assert_non_null(strstr(job.tx.why, err.text));
 	job_finish(&job);
 	rig_close(&rig);
 	return err;
@@ -91,9 +95,41 @@ static void test_nobody_listens(void **state)
 	assert_int_equal(err.code, ERR_REFUSED);
 	err = trouble_of("host=/nonexistent user=osbd dbname=osbd", "guess");
 	assert_int_equal(err.code, ERR_REFUSED);
-	err = trouble_of("postgresql://osbd@nosuchhost.invalid/osbd", "guess");
-	assert_int_equal(err.code, ERR_STORE);
-	assert_non_null(strstr(err.text, "nosuchhost.invalid"));
+}
+
+/* A name goes to core/dns, here with a server that refuses; localhost stands in /etc/hosts. */
+static void test_names(void **state)
+{
+	struct dns_config config = { .servers = "127.0.0.1:1" };
+	char *url = url_with(0, NULL, NULL, NULL);
+	struct sql_pool *pool;
+	bool closed = false;
+	struct rig rig;
+	struct dns *dns;
+	struct err err;
+	unsigned i;
+
+	(void)state;
+	memcpy(strstr(url, "127.0.0.1"), "localhost", 9);
+	rig_open_with(&rig, (struct sql_config){ .url = url, .patience_ms = 30000 });
+	wait_state(&rig, SQL_UP); /* with a dns of its own */
+	assert_int_equal(dns_create(&rig.loop, &config, &dns, &err), 0);
+	assert_int_equal(
+		sql_pool_create(&rig.loop,
+				&(struct sql_config){ .url = "host=nosuchhost.invalid user=u",
+						      .connect_ms = 3000,
+						      .dns = dns },
+				&pool, &err),
+		0);
+	for (i = 0; i < 1500 && !sql_pool_trouble(pool); i++)
+		rig_sleep(&rig, 10);
+	assert_int_equal(sql_pool_trouble(pool)->code, ERR_STORE);
+	assert_non_null(strstr(sql_pool_trouble(pool)->text, "nosuchhost.invalid: "));
+	sql_pool_close(pool, rig_closed, &closed);
+	assert_true(loop_run_until(&rig.loop, &closed));
+	dns_destroy(dns);
+	rig_close(&rig);
+	free(url);
 }
 
 static void test_wrong_password_user_database(void **state)
@@ -128,7 +164,7 @@ static void test_read_only_and_unsafe_servers(void **state)
 	assert_int_equal(err.code, ERR_UNSUPPORTED);
 	free(url);
 	url = url_with(0, NULL, NULL, "sslmode=disable&options=-c%20synchronous_commit%3Doff");
-	rig_open_with(&rig, (struct sql_config){ .url = url, .patience_ms = 8000 });
+	rig_open_with(&rig, (struct sql_config){ .url = url, .patience_ms = 30000 });
 	wait_state(&rig, SQL_UP);
 	assert_false(sql_pool_facts(rig.pool)->commit_safe);
 	free(url);
@@ -182,7 +218,7 @@ static void test_tls(void **state)
 	err = trouble_of(url, NULL);
 	assert_non_null(strstr(err.text, "does not match host name"));
 	memcpy(strstr(url, "127.0.0.1"), "localhost", 9);
-	rig_open_with(&rig, (struct sql_config){ .url = url, .patience_ms = 8000 });
+	rig_open_with(&rig, (struct sql_config){ .url = url, .patience_ms = 30000 });
 	assert_int_equal(
 		run(&rig, "SELECT ssl::int4 FROM pg_stat_ssl WHERE pid = pg_backend_pid()"), 1);
 	rig_close(&rig);
@@ -324,7 +360,7 @@ static void test_terminated(void **state)
 
 	(void)state;
 	make_table(&direct);
-	rig_open_with(&rig, (struct sql_config){ .patience_ms = 8000, .connections = 1 });
+	rig_open_with(&rig, (struct sql_config){ .patience_ms = 30000, .connections = 1 });
 	job_init(&napping);
 	sql_add(&napping.tx, &insert, sql_int(7));
 	sql_add(&napping.tx, &nap, sql_int(1000));
@@ -354,7 +390,7 @@ static void test_the_reply_is_lost(void **state)
 
 	(void)state;
 	make_table(&direct);
-	open_proxied(&rig, (struct sql_config){ .patience_ms = 8000 });
+	open_proxied(&rig, (struct sql_config){ .patience_ms = 30000 });
 	ask("swallow");
 	start_insert(&rig, &job, 5);
 	job_init(&again); /* this one may run twice */
@@ -386,7 +422,7 @@ static void test_the_question_is_lost(void **state)
 
 	(void)state;
 	make_table(&direct);
-	open_proxied(&rig, (struct sql_config){ .patience_ms = 8000 });
+	open_proxied(&rig, (struct sql_config){ .patience_ms = 30000 });
 	ask("deafen");
 	start_insert(&rig, &job, 6);
 	rig_sleep(&rig, 100);
@@ -410,7 +446,7 @@ static void test_what_is_read_back_is_final(void **state)
 
 	(void)state;
 	make_table(&direct);
-	open_proxied(&rig, (struct sql_config){ .patience_ms = 8000 });
+	open_proxied(&rig, (struct sql_config){ .patience_ms = 30000 });
 	job_init(&job);
 	sql_add(&job.tx, &insert, sql_int(8));
 	sql_add(&job.tx, &nap, sql_int(1500));
@@ -436,7 +472,7 @@ static void test_a_black_hole(void **state)
 
 	(void)state;
 	make_table(&direct);
-	open_proxied(&rig, (struct sql_config){ .patience_ms = 8000, .connect_ms = 500 });
+	open_proxied(&rig, (struct sql_config){ .patience_ms = 30000, .connect_ms = 500 });
 	ask("swallow");
 	start_insert(&rig, &job, 9);
 	job.tx.within = 0;
@@ -543,6 +579,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nobody_listens),
+		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_wrong_password_user_database),
 		cmocka_unit_test(test_read_only_and_unsafe_servers),
 		cmocka_unit_test(test_bad_urls),

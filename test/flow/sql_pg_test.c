@@ -77,7 +77,7 @@ static void test_an_error_rolls_back_its_own_transaction_only(void **state)
 	size_t i;
 
 	(void)state;
-	rig_open_with(&rig, (struct sql_config){ .patience_ms = 8000, .connections = 1 });
+	rig_open_with(&rig, (struct sql_config){ .patience_ms = 30000, .connections = 1 });
 	run(&rig, "DROP TABLE IF EXISTS t");
 	run(&rig, "CREATE TABLE t (id int8 PRIMARY KEY, v text)");
 	for (i = 0; i < 5; i++) {
@@ -190,7 +190,7 @@ static void test_a_commit_that_fails(void **state)
 	int i;
 
 	(void)state;
-	rig_open_with(&rig, (struct sql_config){ .patience_ms = 8000, .connections = 1 });
+	rig_open_with(&rig, (struct sql_config){ .patience_ms = 30000, .connections = 1 });
 	run(&rig, "DROP TABLE IF EXISTS d");
 	run(&rig, "CREATE TABLE d (id int8 UNIQUE DEFERRABLE INITIALLY DEFERRED)");
 	run(&rig, "INSERT INTO d VALUES (1)");
@@ -448,9 +448,10 @@ static void test_closing_ends_what_waits_and_lets_the_rest_end(void **state)
 	unsigned i, n = 0;
 
 	(void)state;
-	rig_open_with(&rig,
-		      (struct sql_config){
-			      .patience_ms = 8000, .connections = 1, .depth = 2, .max_queue = 39 });
+	rig_open_with(&rig, (struct sql_config){ .patience_ms = 30000,
+						 .connections = 1,
+						 .depth = 2,
+						 .max_queue = 39 });
 	wait_state(&rig, SQL_UP);
 	for (i = 0; i < 40; i++) {
 		job_init(&jobs[i]);

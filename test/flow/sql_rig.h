@@ -78,7 +78,7 @@ static inline void rig_open_with(struct rig *rig, struct sql_config config)
 static inline void rig_open(struct rig *rig)
 {
 	/* under a sanitizer on a busy machine a connection may take its time */
-	rig_open_with(rig, (struct sql_config){ .patience_ms = 8000 });
+	rig_open_with(rig, (struct sql_config){ .patience_ms = 30000, .within_ms = 60000 });
 }
 
 static inline void rig_closed(void *data)
