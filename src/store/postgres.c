@@ -128,6 +128,7 @@ static void destroy(struct pg *pg)
 	metrics_remove(&pg->commits);
 	metrics_remove(&pg->commit_failures);
 	metrics_remove(&pg->commit_seconds);
+	metrics_remove(&pg->doubts);
 	for (i = 0; i < Q_LAST; i++)
 		mem_free(pg->cursors[i]);
 	seal_keys_destroy(pg->db.keys);
@@ -215,8 +216,13 @@ static void add_metrics(struct pg *pg, struct metrics *metrics)
 					      .help = "Time that a commit took.",
 					      .bounds = bounds,
 					      .n_bounds = ARRAY_LEN(bounds) };
+	pg->doubts = (struct metric){ .kind = METRIC_COUNTER,
+				      .name = "osbd_store_doubts_total",
+				      .help = "Commits whose reply was lost; their outcomes were "
+					      "read back." };
 	if (!metrics)
 		return;
+	metrics_add(metrics, &pg->doubts);
 	metrics_add(metrics, &pg->commits);
 	metrics_add(metrics, &pg->commit_failures);
 	metrics_add(metrics, &pg->commit_seconds);

@@ -587,6 +587,7 @@ static void sql_done(struct call *call, int status)
 	} else if (status == 0) {
 		committed(tx);
 	} else if (tx->sql.unknown && !tx->pg->closing) {
+		metric_inc(&tx->pg->doubts, 1);
 		log_warn(&tx->pg->db.store.log, "the reply to a commit was lost: %s",
 			 tx->sql.why ? tx->sql.why : err_str(status));
 		if (tx->witness.seq && !tx->options.repeats)
