@@ -9,6 +9,7 @@
  * or do not read their answer are closed, and all that is unfinished is resumed at the next start.
  * A second signal does not wait. */
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/listeners.h"
 #include "cmd/reload.h"
 
 #include "core/notify.h"
@@ -30,6 +31,7 @@ struct daemon {
 	const char *path; /* of the configuration */
 	struct broker *broker;
 	struct http_server *server;
+	struct listeners listeners;
 	struct admin *admin;
 	uv_signal_t term, intr, hup;
 	struct reload reload;
@@ -169,8 +171,10 @@ static void on_hup(uv_signal_t *handle, int number)
 	struct daemon *d = handle->data;
 
 	(void)number;
-	if (!d->draining)
-		reload_start(&d->reload);
+	if (d->draining)
+		return;
+	listeners_reload(&d->listeners);
+	reload_start(&d->reload);
 }
 
 /* -- the way up --------------------------------------------------------------------------- */
@@ -250,20 +254,11 @@ static int check_plans(struct setup *setup)
 static int listen_all(struct daemon *d)
 {
 	const struct config *config = d->setup.config;
-	char bound[256];
 	struct err err;
-	size_t i;
+	int rc = listeners_open(&d->listeners, &d->setup, d->server);
 
-	for (i = 0; i < config->n_listen; i++) {
-		const struct config_listen *l = &config->listen[i];
-
-		if (http_server_listen(d->server, l->address.p, l->prefix.p, NULL, bound,
-				       sizeof(bound), &err) < 0) {
-			fprintf(stderr, "osbd: listen: %s\n", err.text);
-			return EXIT_FAILED;
-		}
-		log_info(&d->setup.log, "listening on %s, path %s", bound, l->prefix.p);
-	}
+	if (rc != 0)
+		return rc;
 	if (admin_listen(d->admin, &config->admin, &err) < 0) {
 		fprintf(stderr, "osbd: %s\n", err.text);
 		return EXIT_FAILED;
@@ -351,6 +346,7 @@ static int serve(const char *config, int argc, char **argv)
 		notify_watchdog_start(&d.watchdog, &d.setup.loop);
 		loop_run_until(&d.setup.loop, &d.server_gone);
 		loop_unhook(&d.lines);
+		listeners_close(&d.listeners);
 		broker_destroy(d.broker);
 		if (rc == 0)
 			log_info(&d.setup.log, "stopped");
@@ -369,7 +365,8 @@ const struct command command_serve = {
 		"step they are in (at most limits.drain), and exits; what is unfinished is "
 		"resumed\n"
 		"at the next start. A second signal does not wait.\n"
-		"SIGHUP reads FILE anew: a configuration with errors, or without a plan that is "
+		"SIGHUP reads FILE anew, and the certificates: a configuration with errors, or "
+		"without a plan that is "
 		"in\n"
 		"use, changes nothing, and the log says why.\n"
 		"\n"

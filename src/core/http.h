@@ -40,6 +40,9 @@ struct http_request {
 	size_t n_headers;
 	struct str body;
 	struct str peer; /* "127.0.0.1" or "unix" */
+	/* The names of the certificate that the client has proved to be its own; none without. */
+	const struct str *peer_names;
+	size_t n_peer_names;
 	void *listener_data;
 	struct log log; /* a child of the server's, with peer= and req= */
 	bool gone;      /* the client has closed its side, or the connection is lost */

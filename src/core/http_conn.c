@@ -322,6 +322,22 @@ static void refuse(struct http_conn *conn, int status, const char *why)
 
 /* -- bytes ------------------------------------------------------------------------------ */
 
+/* The request may outlive the connection: it has its own copy. */
+static void set_peer_names(struct http_conn *conn, struct http_request *req)
+{
+	const struct stream_peer *peer = stream_peer(conn->stream);
+	struct str *names;
+	size_t i;
+
+	if (!peer)
+		return;
+	names = arena_alloc(&req->arena, peer->n_names * sizeof(*names) + 1);
+	for (i = 0; i < peer->n_names; i++)
+		names[i] = arena_str(&req->arena, peer->names[i]);
+	req->peer_names = names;
+	req->n_peer_names = peer->n_names;
+}
+
 static void hand_over(struct http_conn *conn)
 {
 	struct http_exchange *exchange = conn->exchange;
@@ -330,6 +346,7 @@ static void hand_over(struct http_conn *conn)
 	move(conn, CONN_HANDLER);
 	req->peer = str_of(conn->peer);
 	req->listener_data = conn->listener->data;
+	set_peer_names(conn, req);
 	req->gone = conn->eof;
 	set_id(exchange);
 	if (exchange->parser.outside)

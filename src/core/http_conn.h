@@ -82,6 +82,8 @@ struct http_listener {
 	struct http_server *server;
 	struct str prefix; /* owned */
 	void *data;
+	struct stream *(*wrap)(void *data, struct stream *under, const char *peer); /* or NULL */
+	void *wrap_data;
 	size_t n_conns;
 };
 

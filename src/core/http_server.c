@@ -176,7 +176,11 @@ void http_server_destroy(struct http_server *server, void (*done)(void *data), v
 
 static void on_stream(struct net_listener *net, struct stream *stream, const char *peer)
 {
-	http_conn_start(net->data, stream, peer);
+	struct http_listener *listener = net->data;
+
+	if (listener->wrap)
+		stream = listener->wrap(listener->wrap_data, stream, peer);
+	http_conn_start(listener, stream, peer);
 }
 
 static void on_trouble(struct net_listener *net, int code)
@@ -209,9 +213,10 @@ static bool prefix_ok(struct str prefix)
 	return prefix.n == 1 || prefix.p[prefix.n - 1] != '/';
 }
 
-int http_server_listen(struct http_server *server, const char *address, const char *prefix,
-		       void *listener_data, char *bound, size_t bound_size, struct err *err)
+int http_server_listen_on(struct http_server *server, const struct http_listen *listen, char *bound,
+			  size_t bound_size, struct err *err)
 {
+	const char *address = listen->address, *prefix = listen->prefix;
 	struct http_listener *listener;
 	int rc;
 
@@ -221,7 +226,9 @@ int http_server_listen(struct http_server *server, const char *address, const ch
 			       address);
 	listener = mem_zalloc(sizeof(*listener));
 	listener->server = server;
-	listener->data = listener_data;
+	listener->data = listen->data;
+	listener->wrap = listen->wrap;
+	listener->wrap_data = listen->wrap_data;
 	listener->prefix = str_of(mem_strdup(prefix));
 	listener->net.loop = server->loop;
 	listener->net.buffer = &server->buffer;
@@ -238,6 +245,14 @@ int http_server_listen(struct http_server *server, const char *address, const ch
 	list_append(&server->listeners, &listener->node);
 	server->n_listeners++;
 	return 0;
+}
+
+int http_server_listen(struct http_server *server, const char *address, const char *prefix,
+		       void *listener_data, char *bound, size_t bound_size, struct err *err)
+{
+	struct http_listen listen = { .address = address, .prefix = prefix, .data = listener_data };
+
+	return http_server_listen_on(server, &listen, bound, bound_size, err);
 }
 
 static const struct log silent;

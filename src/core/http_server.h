@@ -20,13 +20,26 @@
 #include "core/http.h"
 #include "core/loop.h"
 #include "core/metric.h"
+#include "core/stream.h"
 
 struct http_server;
 
 struct http_server *http_server_create(struct loop *loop, const struct http_limits *limits,
 				       const struct log *log, struct metrics *metrics,
 				       http_handler handler, void *data);
-/* address: "127.0.0.1:8080", "[::1]:0", "unix:/run/osbd.sock"; prefix: "/" or "/osb". bound gets
+/* Where requests are taken, and how. */
+struct http_listen {
+	const char *address, *prefix; /* as below */
+	void *data;                   /* struct http_request.listener_data */
+	/* What carries the requests, over the connection it gets and owns from then on, for TLS;
+	 * peer as in core/net. NULL: the connection itself. */
+	struct stream *(*wrap)(void *data, struct stream *under, const char *peer);
+	void *wrap_data;
+};
+
+int http_server_listen_on(struct http_server *server, const struct http_listen *listen, char *bound,
+			  size_t bound_size, struct err *err) MUST_CHECK;
+/* The same without a wrap. address: "127.0.0.1:8080", "[::1]:0", "unix:/run/osbd.sock"; prefix: "/" or "/osb". bound gets
  * the real address ("127.0.0.1:41233"). Errors name the address. A unix socket that nobody
  * listens on any more is replaced. */
 int http_server_listen(struct http_server *server, const char *address, const char *prefix,

@@ -31,11 +31,30 @@
 #define CONFIG_SEAL_KEY 32         /* bytes of a sealing key */
 #define CONFIG_PASSWORDS 2         /* valid at once */
 
+struct config_tls_pair {
+	struct str certificate, key; /* absolute paths of PEM files */
+};
+
+enum config_clients { CONFIG_CLIENTS_OPTIONAL, CONFIG_CLIENTS_REQUIRED };
+enum config_tls_version { CONFIG_TLS_12 = 12, CONFIG_TLS_13 = 13 };
+
+/* How a listener speaks TLS; src/tls reads the files. */
+struct config_tls {
+	struct config_tls_pair first, *more;
+	size_t n_more;
+	struct str client_ca; /* absolute path; absent: clients are not asked for a certificate */
+	enum config_clients client;
+	enum config_tls_version min_version;
+	struct str *suites; /* names; none: all there are */
+	size_t n_suites;
+};
+
 struct config_listen {
 	struct str address; /* as http_server_listen() wants it: "127.0.0.1:8080", "[::1]:0",
 			     * "unix:/run/osbd.sock" */
 	struct str prefix;  /* "/" or "/osb", never with a slash at its end */
 	bool local;         /* loopback or unix: only this machine gets there */
+	const struct config_tls *tls; /* NULL: without */
 };
 
 /* Where health, metrics and administration are; absent ones are not listened on. */
@@ -65,7 +84,9 @@ struct config_user {
 	const struct json *node;
 	struct str name;
 	struct config_password passwords[CONFIG_PASSWORDS];
-	size_t n_passwords; /* 1 or 2 */
+	size_t n_passwords;     /* 0 to 2 */
+	struct str certificate; /* a name in the client's certificate that stands for a password;
+				 * may be absent where there are passwords */
 	enum config_role role;
 	const struct config_platform *platform; /* NULL: every platform */
 };

@@ -119,6 +119,30 @@ static void settle_listen(const struct config *config, struct conf_errors *error
 						STR_ARG(config->listen[i].address));
 }
 
+/* A certificate that nobody can show would lock its user out. */
+static void settle_certificates(const struct config *config, struct conf_errors *errors)
+{
+	bool asked = false;
+	char path[48];
+	size_t i, k;
+
+	for (i = 0; i < config->n_listen; i++)
+		asked = asked || (config->listen[i].tls && config->listen[i].tls->client_ca.n);
+	for (i = 0; i < config->n_users; i++) {
+		const struct config_user *user = &config->users[i];
+		const struct json *node = json_get(user->node, "certificate");
+
+		snprintf(path, sizeof(path), "users[%zu].certificate", i);
+		if (user->certificate.n && !asked)
+			conf_errors_add(errors, node, path,
+					"no listener has a tls.client_ca, so nobody can show one");
+		for (k = 0; user->certificate.n && k < i; k++)
+			if (str_eq(user->certificate, config->users[k].certificate))
+				conf_errors_add(errors, node, path,
+						"another user has the same one");
+	}
+}
+
 static void settle_seal(const struct config *config, struct conf_errors *errors)
 {
 	const struct json *keys = json_get(json_get(config->node, "seal"), "keys");
@@ -178,6 +202,7 @@ static void settle(struct config_file *file, bool good, struct arena *arena,
 	settle_listen(config, errors);
 	settle_platforms(config, errors);
 	settle_users(file, arena, errors);
+	settle_certificates(config, errors);
 	settle_seal(config, errors);
 	if (!good)
 		return;

@@ -4,6 +4,7 @@
 #include "core/digest.h"
 #include "core/mem.h"
 #include "core/yaml.h"
+#include "tls/tls_suite.h"
 
 #include <arpa/inet.h>
 #include <stdlib.h>
@@ -16,6 +17,8 @@
 #define KIB 1024LL
 #define MIB (1024 * KIB)
 #define NAME_LEN 64 /* bytes of the names of platforms and sealing keys */
+
+static const struct conf_key path_row = { "", CONF_PATH, CONF_NONEMPTY };
 
 /* -- listeners and platforms ------------------------------------------------------------- */
 
@@ -95,6 +98,84 @@ static void check_prefix(struct conf *conf, const struct json *node, void *field
 			   "- . _ ~");
 }
 
+/* FILE or {file: FILE}: keys are written like other secrets, too, but stay where they are, to be
+ * read again when they change. */
+static void decode_key_file(struct conf *conf, const struct json *node, void *field)
+{
+	const struct json *file = json_get(node, "file");
+	size_t before = conf->errors->n_errors;
+
+	conf_value(conf, &path_row, file && json_len(node) == 1 ? file : node, field);
+	if (conf->errors->n_errors == before && !((struct str *)field)->n)
+		conf_error(conf, node, "must be the name of a file");
+}
+
+static const struct conf_name client_names[] = {
+	{ "optional", CONFIG_CLIENTS_OPTIONAL },
+	{ "required", CONFIG_CLIENTS_REQUIRED },
+	{ NULL, 0 },
+};
+
+static const struct conf_name version_names[] = {
+	{ "1.2", CONFIG_TLS_12 },
+	{ "1.3", CONFIG_TLS_13 },
+	{ NULL, 0 },
+};
+
+static void check_suite(struct conf *conf, const struct json *node, void *item)
+{
+	const struct str *name = item;
+
+	if (!tls_suite(*name))
+		conf_error(conf, node, "there is no suite \"%.*s\" here", STR_ARG(*name));
+}
+
+static const struct conf_key suite_row = { "", CONF_STRING, CONF_NONEMPTY,
+					   .width = sizeof(struct str), .check = check_suite };
+
+#define PAIR_ROWS(type, member)                                                                   \
+	{ "certificate",                                                                          \
+	  CONF_PATH,                                                                              \
+	  CONF_REQUIRED | CONF_NONEMPTY,                                                          \
+	  CONF_AT(type, member certificate),                                                      \
+	  .doc = "The certificate and those above it, PEM, its own first.",                       \
+	  .example = "/etc/osbd/tls.pem" },                                                       \
+	{                                                                                         \
+		"key", CONF_CUSTOM, CONF_REQUIRED, CONF_AT(type, member key),                     \
+			.decode = decode_key_file, .kind = "path or {file: PATH}",                \
+			.doc = "Its private key, PEM, without a passphrase. P-256 costs half of " \
+			       "what RSA does.",                                                  \
+			.example = "/etc/osbd/tls.key"                                            \
+	}
+
+static const struct conf_key pair_rows[] = { PAIR_ROWS(struct config_tls_pair, ), { 0 } };
+
+static const struct conf_key tls_rows[] = {
+	PAIR_ROWS(struct config_tls, first.),
+	{ "more", CONF_LIST, CONF_HIDDEN, CONF_LIST_AT(struct config_tls, more, n_more),
+	  .rows = pair_rows, .max = 64,
+	  .doc = "More certificates: a client gets the one for the name it asks for, and the first "
+		 "one when none is.",
+	  .example = "[{certificate: other.pem, key: other.key}]" },
+	{ "client_ca", CONF_PATH, CONF_HIDDEN | CONF_NONEMPTY,
+	  CONF_AT(struct config_tls, client_ca),
+	  .doc = "Certificates of those who sign clients' certificates, PEM: clients are asked for "
+		 "one, and a wrong one is refused. Who has one is the user whose `certificate` is "
+		 "among its names.",
+	  .example = "/etc/osbd/clients.pem" },
+	{ "client", CONF_ENUM, CONF_HIDDEN, CONF_AT(struct config_tls, client),
+	  .fallback = "optional", .names = client_names,
+	  .doc = "Whether clients must show a certificate." },
+	{ "min_version", CONF_ENUM, 0, CONF_AT(struct config_tls, min_version), .fallback = "1.2",
+	  .names = version_names, .doc = "The oldest version of TLS that is spoken." },
+	{ "suites", CONF_LIST, CONF_HIDDEN, CONF_LIST_AT(struct config_tls, suites, n_suites),
+	  .item = &suite_row, .min = 1, .max = 32,
+	  .doc = "The only cipher suites that are used, by IANA's names, the best first. There are "
+		 "none without forward secrecy and authenticated encryption.",
+	  .example = "[TLS_AES_128_GCM_SHA256, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256]" },
+	{ 0 },
+};
+
 static const struct conf_key listen_rows[] = {
 	{ "address", CONF_STRING, CONF_REQUIRED, CONF_AT(struct config_listen, address),
 	  .doc = "A numeric address and a port (IPv6 in brackets; port 0 is any free one), or "
@@ -104,6 +185,10 @@ static const struct conf_key listen_rows[] = {
 	{ "prefix", CONF_STRING, 0, CONF_AT(struct config_listen, prefix), .fallback = "/",
 	  .check = check_prefix,
 	  .doc = "What all URLs begin with here, for a server that mounts osbd below its own." },
+	{ "tls", CONF_OBJECT, CONF_OPTIONAL | CONF_HIDDEN, CONF_AT(struct config_listen, tls),
+	  .rows = tls_rows, .size = sizeof(struct config_tls),
+	  .doc = "TLS 1.2 and 1.3. The files are read again when they change, and at SIGHUP; "
+		 "connections go on." },
 	{ 0 },
 };
 
@@ -204,8 +289,10 @@ static void check_user(struct conf *conf, const struct json *node, void *item)
 		    !!json_get(node, "passwords");
 
 	row->node = node;
-	if (kinds != 1)
-		conf_error(conf, node, "must have one of password, passwords and crypt");
+	if (kinds > 1 || (kinds == 0 && !json_get(node, "certificate")))
+		conf_error(conf, node,
+			   "must have one of password, passwords and crypt, or a "
+			   "certificate");
 }
 
 static const struct conf_name role_names[] = {
@@ -242,6 +329,13 @@ static const struct conf_key user_rows[] = {
 	{ "crypt", CONF_CUSTOM, CONF_HIDDEN, CONF_AT(struct config_user_row, crypt),
 	  .decode = decode_crypt, .kind = "secret",
 	  .doc = "In place of password: its crypt(3) hash.", .example = "$y$j9T$..." },
+	{ "certificate", CONF_STRING, CONF_HIDDEN | CONF_NONEMPTY,
+	  CONF_AT(struct config_user_row, user.certificate),
+	  .doc = "A name in the user's client certificate, its common name or a DNS name, e-mail "
+		 "address or URI of its alternative names: who connects with it, at a listener "
+		 "with "
+		 "tls.client_ca, need not send name and password.",
+	  .example = "cloud-controller.service.cf.internal" },
 	{ "role", CONF_ENUM, 0, CONF_AT(struct config_user_row, user.role), .fallback = "platform",
 	  .names = role_names,
 	  .doc = "What the user may do: platform is the Open Service Broker API, operator is that "
@@ -699,9 +793,8 @@ const struct conf_key config_file_rows[] = {
 	{ "listen", CONF_LIST, 0, CONF_LIST_AT(struct config_file, config.listen, config.n_listen),
 	  .rows = listen_rows, .fallback = "[{address: 127.0.0.1:8080}]", .min = 1, .max = 64,
 	  .each = check_listen,
-	  .doc = "Where requests are taken, without TLS: from this machine, or behind a server "
-		 "that "
-		 "speaks it." },
+	  .doc = "Where requests are taken. Without TLS: only from this machine, or behind a "
+		 "server that speaks it." },
 	{ "admin", CONF_OBJECT, 0, CONF_AT(struct config_file, config.admin), .rows = admin_rows,
 	  .size = sizeof(struct config_admin),
 	  .doc = "Where /healthz (alive), /readyz (ready for requests), /metrics (Prometheus text) "

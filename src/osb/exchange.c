@@ -599,6 +599,8 @@ void exchange_start(struct broker *broker, struct http_request *req, const struc
 	ex->check.call.data = start;
 	ex->check.authorization = http_request_header(req, "authorization");
 	ex->check.peer = req->peer;
+	ex->check.peer_names = req->peer_names;
+	ex->check.n_peer_names = req->n_peer_names;
 	ex->check.platform = ex->platform;
 	if (users_check(ex->gen->users, &ex->check, &status))
 		checked(start, status);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "osb/generation.h"
 
+#include "osb/listen_tls.h"
+
 int generation_read(const char *path, struct generation **out, struct conf_errors *errors)
 {
 	struct generation *gen = mem_zalloc(sizeof(*gen));
@@ -24,6 +26,7 @@ int generation_open(struct generation *gen, const struct backend_env *env,
 	gen->env = *env;
 	gen->env.config = gen->config;
 	users_lint(gen->config, errors);
+	listen_tls_lint(gen->config, errors);
 	rc = catalog_build(&gen->env, types, &gen->arena, &gen->catalog, errors);
 	return rc < 0 || errors->n_errors > before ? ERR_INVALID : 0;
 }

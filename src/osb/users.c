@@ -1,5 +1,6 @@
 /* A check goes down this list until something answers it:
  *
+ *   no header, and a client certificate of a user             welcome, if role and platform fit
  *   no header, no Basic, not well-formed                      401
  *   the pair is a literal password's or known to be right     welcome, if role and platform fit
  *   the same pair is being verified                           waits for that
@@ -580,8 +581,22 @@ static bool check_pair(struct users *users, struct users_check *check, const str
 	return false;
 }
 
+static const struct config_user *find_certificate(const struct users *users,
+						  const struct users_check *check)
+{
+	size_t i, k;
+
+	for (i = 0; i < users->n_accounts; i++)
+		for (k = 0; k < check->n_peer_names; k++)
+			if (users->accounts[i].user->certificate.n &&
+			    str_eq(users->accounts[i].user->certificate, check->peer_names[k]))
+				return users->accounts[i].user;
+	return NULL;
+}
+
 bool users_check(struct users *users, struct users_check *check, int *status)
 {
+	const struct config_user *shown;
 	struct str token = read_token(check->authorization);
 	struct pair pair;
 	bool answered = true;
@@ -591,6 +606,10 @@ bool users_check(struct users *users, struct users_check *check, int *status)
 	check->retry_after = 0;
 	if (!users->authenticate) {
 		*status = 0;
+		return true;
+	}
+	if (!check->authorization.p && (shown = find_certificate(users, check))) {
+		*status = admit(users, check, shown);
 		return true;
 	}
 	if (!token.p) {

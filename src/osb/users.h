@@ -10,6 +10,9 @@
  * minute, both as digests under the per-process key. Failures are limited per user name and per
  * source (osb/users_limit.h); a pair known to be right is never limited.
  *
+ * Without the header, a client certificate that was verified stands for the user whose
+ * `certificate` is one of its names.
+ *
  * Source: RFC 7617, as UTF-8; OSB 2.17 "Platform to Service Broker Authentication". */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef OSBD_OSB_USERS_H
@@ -42,6 +45,9 @@ struct users_check {
 	struct call call;
 	struct str authorization; /* the header's value, looked at at once; {NULL, 0}: none */
 	struct str peer;          /* "127.0.0.1", "::1", "unix"; borrowed until done */
+	/* What a client certificate proves; looked at when there is no authorization. */
+	const struct str *peer_names;
+	size_t n_peer_names;
 	/* The one asked: users of others, and those whose role is not for the API, are refused.
 	 * NULL: none, for administration; any user will do, and the caller looks at the role. */
 	const struct config_platform *platform;

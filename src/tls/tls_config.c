@@ -6,6 +6,7 @@
 
 #include "core/conf.h"
 #include "core/mem.h"
+#include "tls/tls_suite.h"
 
 #include <mbedtls/error.h>
 #include <mbedtls/oid.h>
@@ -13,25 +14,6 @@
 #include <psa/crypto.h>
 #include <stdio.h>
 #include <sys/stat.h>
-
-static const struct suite {
-	const char *name;
-	int id;
-} suites[] = {
-	{ "TLS_AES_128_GCM_SHA256", MBEDTLS_TLS1_3_AES_128_GCM_SHA256 },
-	{ "TLS_AES_256_GCM_SHA384", MBEDTLS_TLS1_3_AES_256_GCM_SHA384 },
-	{ "TLS_CHACHA20_POLY1305_SHA256", MBEDTLS_TLS1_3_CHACHA20_POLY1305_SHA256 },
-	{ "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
-	  MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 },
-	{ "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", MBEDTLS_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 },
-	{ "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
-	  MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 },
-	{ "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", MBEDTLS_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 },
-	{ "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
-	  MBEDTLS_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256 },
-	{ "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
-	  MBEDTLS_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 },
-};
 
 static const uint16_t groups[] = {
 	MBEDTLS_SSL_IANA_TLS_GROUP_X25519,
@@ -59,16 +41,6 @@ const char *tls_error_text(int rc, char *buf, size_t size)
 {
 	mbedtls_strerror(rc, buf, size);
 	return buf;
-}
-
-int tls_suite(struct str name)
-{
-	size_t i;
-
-	for (i = 0; i < ARRAY_LEN(suites); i++)
-		if (str_is(name, suites[i].name))
-			return suites[i].id;
-	return 0;
 }
 
 /* -- files ---------------------------------------------------------------------------------- */
@@ -390,9 +362,9 @@ static int set_suites(struct tls_config *config, const struct str *names, size_t
 {
 	size_t i;
 
-	config->suites = mem_zalloc(((n ? n : ARRAY_LEN(suites)) + 1) * sizeof(int));
-	for (i = 0; n == 0 && i < ARRAY_LEN(suites); i++)
-		config->suites[i] = suites[i].id;
+	config->suites = mem_zalloc(((n > TLS_SUITES ? n : TLS_SUITES) + 1) * sizeof(int));
+	for (i = 0; n == 0 && i < TLS_SUITES; i++)
+		config->suites[i] = tls_suite_at(i);
 	for (i = 0; i < n; i++) {
 		config->suites[i] = tls_suite(names[i]);
 		if (!config->suites[i])

@@ -94,9 +94,6 @@ void tls_config_unref(struct tls_config *config); /* NULL is fine */
 uint64_t tls_config_not_after(const struct tls_config *config, size_t i);
 uint64_t tls_config_not_before(const struct tls_config *config, size_t i);
 
-/* 0: there is no such suite. */
-int tls_suite(struct str name);
-
 /* An mbedTLS error as text: "SSL - …"; buf holds it. */
 const char *tls_error_text(int rc, char *buf, size_t size);
 

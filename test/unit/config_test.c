@@ -237,6 +237,56 @@ static void test_listen(void **state)
 	fails("listen: []\n" USERS, "t.yml:1:9: listen: must have 1 to 64 entries, not 0\n");
 }
 
+static void test_tls(void **state)
+{
+	const struct config_tls *tls;
+	struct fixture f = { 0 };
+
+	(void)state;
+	assert_int_equal(parse(&f, "listen:\n"
+				   "  - address: 127.0.0.1:1\n"
+				   "  - address: 127.0.0.1:2\n"
+				   "    tls: {certificate: a.pem, key: {file: /k/a.key}}\n"
+				   "  - address: 127.0.0.1:3\n"
+				   "    tls:\n"
+				   "      certificate: /c/b.pem\n"
+				   "      key: b.key\n"
+				   "      more: [{certificate: c.pem, key: c.key}]\n"
+				   "      client_ca: ca.pem\n"
+				   "      client: required\n"
+				   "      min_version: 1.3\n"
+				   "      suites: [TLS_AES_256_GCM_SHA384]\n"
+				   "users: [{name: a, password: b}, {name: c, certificate: d}]\n"),
+			 0);
+	assert_null(f.config->listen[0].tls);
+	tls = f.config->listen[1].tls;
+	assert_string_equal(tls->first.certificate.p, "/etc/osbd/a.pem");
+	assert_string_equal(tls->first.key.p, "/k/a.key");
+	assert_int_equal(tls->min_version, CONFIG_TLS_12);
+	assert_null(tls->client_ca.p);
+	tls = f.config->listen[2].tls;
+	assert_string_equal(tls->first.certificate.p, "/c/b.pem");
+	assert_string_equal(tls->first.key.p, "/etc/osbd/b.key");
+	assert_int_equal(tls->n_more, 1);
+	assert_string_equal(tls->more[0].key.p, "/etc/osbd/c.key");
+	assert_string_equal(tls->client_ca.p, "/etc/osbd/ca.pem");
+	assert_int_equal(tls->client, CONFIG_CLIENTS_REQUIRED);
+	assert_int_equal(tls->min_version, CONFIG_TLS_13);
+	assert_int_equal(tls->n_suites, 1);
+	assert_int_equal(f.config->users[1].n_passwords, 0);
+	assert_string_equal(f.config->users[1].certificate.p, "d");
+	finish(&f);
+	fails("listen: [{address: '127.0.0.1:1', tls: {certificate: a, key: [b], suites: [X]}}]\n"
+	      "users: [{name: a, certificate: b}, {name: c, certificate: b}]\n",
+	      "t.yml:1:62: listen[0].tls.key: must be a path, not a list\n"
+	      "t.yml:1:76: listen[0].tls.suites[0]: there is no suite \"X\" here\n"
+	      "t.yml:2:32: users[0].certificate: no listener has a tls.client_ca, so nobody can "
+	      "show one\n"
+	      "t.yml:2:59: users[1].certificate: no listener has a tls.client_ca, so nobody can "
+	      "show one\n"
+	      "t.yml:2:59: users[1].certificate: another user has the same one\n");
+}
+
 static void test_users(void **state)
 {
 	struct fixture f = { 0 };
@@ -251,10 +301,11 @@ static void test_users(void **state)
 	fails("authentication: none\nlisten: [{address: '127.1.2.3:1'}, {address: '10.0.0.1:1'}]\n",
 	      "t.yml:1:17: authentication: none is allowed on loopback and unix sockets only, not "
 	      "on 10.0.0.1:1\n");
-	fails("users: [{name: a}]\n",
-	      "t.yml:1:9: users[0]: must have one of password, passwords and crypt\n");
+	fails("users: [{name: a}]\n", "t.yml:1:9: users[0]: must have one of password, passwords "
+				      "and crypt, or a certificate\n");
 	fails("users: [{name: a, password: x, crypt: $y$a$b}]\n",
-	      "t.yml:1:9: users[0]: must have one of password, passwords and crypt\n");
+	      "t.yml:1:9: users[0]: must have one of password, passwords and crypt, or a "
+	      "certificate\n");
 	fails("users: [{name: a, passwords: []}]\n",
 	      "t.yml:1:30: users[0].passwords: must have 1 to 2 entries, not 0\n");
 	fails("users: [{name: a, passwords: [a, b, c]}]\n",
@@ -319,7 +370,8 @@ static void test_other_checks(void **state)
 	      "store: {sqlite: {path: ''}}\n",
 	      "t.yml:1:10: limits.max_runing: is not known here; did you mean max_running?\n"
 	      "t.yml:2:42: users[0]: platform: none of the platforms is called \"x\"\n"
-	      "t.yml:2:46: users[1]: must have one of password, passwords and crypt\n"
+	      "t.yml:2:46: users[1]: must have one of password, passwords and crypt, or a "
+	      "certificate\n"
 	      "t.yml:2:53: users[1]: a user of the same name stands before it\n"
 	      "t.yml:3:24: store.sqlite.path: must not be empty\n");
 }
@@ -434,11 +486,11 @@ static void test_reference(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rows),      cmocka_unit_test(test_least),
-		cmocka_unit_test(test_whole),     cmocka_unit_test(test_listen),
-		cmocka_unit_test(test_users),     cmocka_unit_test(test_other_checks),
-		cmocka_unit_test(test_not_yaml),  cmocka_unit_test(test_load),
-		cmocka_unit_test(test_reference),
+		cmocka_unit_test(test_rows),         cmocka_unit_test(test_least),
+		cmocka_unit_test(test_whole),        cmocka_unit_test(test_listen),
+		cmocka_unit_test(test_tls),          cmocka_unit_test(test_users),
+		cmocka_unit_test(test_other_checks), cmocka_unit_test(test_not_yaml),
+		cmocka_unit_test(test_load),         cmocka_unit_test(test_reference),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

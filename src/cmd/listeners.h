@@ -1,0 +1,27 @@
+/* cmd/listeners: where the daemon takes requests, with TLS or without. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef OSBD_CMD_LISTENERS_H
+#define OSBD_CMD_LISTENERS_H
+
+#include "cmd/cmd.h"
+
+#include "core/http_server.h"
+#include "tls/tls_reload.h"
+
+struct listeners {
+	struct tls_budget budget;
+	struct tls_tickets tickets;
+	struct tls_listener **tls;
+	size_t n_tls;
+	struct arena arena;
+	bool opened;
+};
+
+/* 0, or an exit code and a message on stderr; listeners_close() is due in both cases. */
+int listeners_open(struct listeners *listeners, struct setup *setup, struct http_server *server);
+/* Reads the certificates of all listeners again. */
+void listeners_reload(struct listeners *listeners);
+/* When no connection is left. Zeroes are fine. */
+void listeners_close(struct listeners *listeners);
+
+#endif

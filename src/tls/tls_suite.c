@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tls/tls_suite.h"
+
+#include <mbedtls/ssl_ciphersuites.h>
+
+static const struct suite {
+	const char *name;
+	int id;
+} suites[TLS_SUITES] = {
+	{ "TLS_AES_128_GCM_SHA256", MBEDTLS_TLS1_3_AES_128_GCM_SHA256 },
+	{ "TLS_AES_256_GCM_SHA384", MBEDTLS_TLS1_3_AES_256_GCM_SHA384 },
+	{ "TLS_CHACHA20_POLY1305_SHA256", MBEDTLS_TLS1_3_CHACHA20_POLY1305_SHA256 },
+	{ "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+	  MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 },
+	{ "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", MBEDTLS_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 },
+	{ "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+	  MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 },
+	{ "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", MBEDTLS_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 },
+	{ "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+	  MBEDTLS_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256 },
+	{ "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+	  MBEDTLS_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 },
+};
+
+int tls_suite(struct str name)
+{
+	size_t i;
+
+	for (i = 0; i < TLS_SUITES; i++)
+		if (str_is(name, suites[i].name))
+			return suites[i].id;
+	return 0;
+}
+
+int tls_suite_at(size_t i)
+{
+	return suites[i].id;
+}
