@@ -63,14 +63,29 @@ static void on_event(uv_poll_t *uv, int status, int events)
 		work(poll->conn);
 }
 
+static void tell_broken(struct soon *soon)
+{
+	work(container_of(soon, struct pg_conn, soon));
+}
+
+static void broken(struct pg_conn *conn)
+{
+	conn->broken = true;
+	conn->soon.run = tell_broken;
+	if (!conn->reading)
+		loop_soon(conn->loop, &conn->soon);
+}
+
 static void watch(struct pg_conn *conn, int events)
 {
 	int fd = conn->lib->PQsocket(conn->pg);
 
 	if (conn->poll && conn->poll->fd != fd)
 		drop_poll(conn);
-	if (fd < 0)
-		return; /* the state of libpq says so, too */
+	if (fd < 0) { /* libpq has closed it while it was sending */
+		broken(conn);
+		return;
+	}
 	if (!conn->poll) {
 		conn->poll = mem_zalloc(sizeof(*conn->poll));
 		if (uv_poll_init(&conn->loop->uv, &conn->poll->uv, fd) != 0)
@@ -133,19 +148,6 @@ static void lost(struct pg_conn *conn, int code, const char *fmt, ...)
 	/* the owner must not send any more from on_lost, and may look at the session */
 	conn->on_lost(conn, &conn->why);
 	pg_conn_close(conn);
-}
-
-static void tell_broken(struct soon *soon)
-{
-	work(container_of(soon, struct pg_conn, soon));
-}
-
-static void broken(struct pg_conn *conn)
-{
-	conn->broken = true;
-	conn->soon.run = tell_broken;
-	if (!conn->reading)
-		loop_soon(conn->loop, &conn->soon);
 }
 
 /* -- notes ------------------------------------------------------------------------------ */

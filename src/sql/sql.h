@@ -16,7 +16,8 @@
  *   0             it is committed; or next said SQL_ROLLBACK, then rolled_back is set
  *   ERR_STORE     the server is away or refuses us; ERR_FULL: the waiting queue is full;
  *   ERR_TIMEDOUT  `within` passed, or a statement took longer than statement_ms
- *   ERR_CANCELED  call_cancel() before it was sent, or between two rounds
+ *   ERR_CANCELED  call_cancel() before it was sent, or between two rounds; what was sent with its
+ *                 end goes on
  *   ERR_EXISTS    unique violation (SQLSTATE 23505); ERR_CONFLICT: another constraint (class 23)
  *   ERR_BUSY      deadlock or serialization failure, for the third time, or a lock timeout
  *   ERR_ACCESS    permission denied; ERR_NOENT: no such table, column, function …
@@ -221,7 +222,7 @@ const struct sql_facts *sql_pool_facts(const struct sql_pool *pool); /* of the l
 struct sql_listener {
 	const char *channel; /* [a-z0-9_]{1,63} */
 	/* payload p NULL: listening has begun, or begun anew after a loss: whatever was told in
-	 * between was missed, look for yourself. Runs from the loop. */
+	 * between was missed, look for yourself. Runs from the loop; may unlisten itself, not others. */
 	void (*on_notify)(struct sql_listener *listener, struct str payload);
 	void *data;
 	/* private */

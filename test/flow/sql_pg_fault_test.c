@@ -474,9 +474,10 @@ static void test_a_black_hole(void **state)
 	make_table(&direct);
 	open_proxied(&rig, (struct sql_config){ .patience_ms = 30000, .connect_ms = 500 });
 	ask("swallow");
-	start_insert(&rig, &job, 9);
-	job.tx.within = 0;
-	timer_start(&job.tx.deadline, &rig.loop, 300, job.tx.deadline.fire);
+	job_init(&job);
+	job.tx.within = 300;
+	sql_add(&job.tx, &insert, sql_int(9));
+	sql_start(rig.pool, &job.tx);
 	assert_int_equal(job_wait(&rig, &job), ERR_TIMEDOUT);
 	assert_true(job.tx.unknown);
 	start_insert(&rig, &next, 10);
