@@ -14,7 +14,7 @@
  *
  * Repeating: when a connection that had served before ends before the first byte of an answer, the
  * request is sent once more over a new one, if its method is idempotent and its body is not
- * produced. Other methods never use a connection that has served before.
+ * produced. All others never use a connection that has served before.
  *
  * Redirects are followed only as often as .redirects says. To another scheme, host or port go no
  * credentials, no Cookie, and nothing if .wrap presents a certificate or .unix_socket is set;

@@ -283,7 +283,7 @@ static void follow(struct http_task *task)
 			return;
 		}
 	}
-	if ((status == 303 && !str_is(task->method, "HEAD")) ||
+	if ((status == 303 && !str_is(task->method, "HEAD") && !str_is(task->method, "GET")) ||
 	    ((status == 301 || status == 302) && str_is(task->method, "POST"))) {
 		task->method = STR("GET");
 		task->asked = HTTP_ASKED_BODY;
@@ -306,7 +306,7 @@ static void task_go(struct soon *soon)
 	}
 	proxy = task->fetch->unix_socket ? NULL : http_proxy_for(task->client->proxies, &task->url);
 	task->origin = origin_get(task->client, &task->url, proxy, task->fetch);
-	task->waiter.fresh = !task->idempotent || task->fetch->repeated;
+	task->waiter.fresh = !task->idempotent || task->fetch->repeated || task->fetch->produce;
 	task->paused = false;
 	task_phase(task, PHASE_WAIT);
 	origin_ask(task->origin, &task->waiter);

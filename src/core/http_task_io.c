@@ -237,7 +237,7 @@ void task_send(struct http_task *task)
 	struct http_fetch *fetch = task->fetch;
 	int i;
 
-	if (!task_live(task) || task->writing || task->broken || task->sent)
+	if (!task_live(task) || task->writing || task->broken || task->sent || task->stalled)
 		return;
 	if (!task->head_sent) {
 		struct str parts[2] = { buf_str(&task->head), fetch->body };
