@@ -51,7 +51,7 @@ static int parse_authority(struct arena *arena, struct str text, struct http_url
 			   struct err *err)
 {
 	struct dial_address address;
-	struct str host = text, port = { NULL, 0 };
+	struct str host, port = { NULL, 0 };
 	const char *end;
 	char *lower;
 	size_t i;
