@@ -18,6 +18,7 @@
 #define OUT_MAX (64 << 10)   /* encrypted ahead of the stream below */
 #define AHEAD_MAX (32 << 10) /* bytes kept of a peer whose handshake waits */
 #define PEER_MAX 64
+#define SPINS_MAX 1000
 
 enum record { RECORD_CCS = 20, RECORD_ALERT, RECORD_HANDSHAKE, RECORD_DATA };
 
@@ -43,11 +44,13 @@ struct tls_stream {
 	struct str parts[STREAM_PARTS_MAX]; /* of the user's write */
 	size_t n_parts;
 	bool writing, reading, below_reads;
-	bool eof;      /* the stream below has ended */
-	bool ended;    /* the user knows */
-	bool shut;     /* the user will not write any more */
-	bool said_bye; /* close_notify is sent */
-	bool granted;  /* the budget has taken a computation for us */
+	bool eof;       /* the stream below has ended */
+	bool ended;     /* the user knows */
+	bool shut;      /* the user will not write any more */
+	bool said_bye;  /* close_notify is sent */
+	bool starved;   /* mbedTLS has asked for bytes that are not there */
+	unsigned spins; /* calls in a row that neither gave nor asked for bytes */
+	bool granted;   /* the budget has taken a computation for us */
 	struct soon soon;
 	struct timer deadline;
 	char *host;
@@ -172,7 +175,19 @@ static int ssl_recv(void *data, unsigned char *p, size_t n)
 		s->feed = str_make(s->feed.p + n, s->feed.n - n);
 		return (int)n;
 	}
+	s->starved = true;
 	return s->eof ? 0 : MBEDTLS_ERR_SSL_WANT_READ;
+}
+
+/* mbedTLS says that it wants to read, too, when it has only dealt with a message that is no data,
+ * such as a ticket of TLS 1.3. What came behind it would wait for bytes that never come. */
+static bool wants_no_more(struct tls_stream *s, int rc)
+{
+	if (rc != MBEDTLS_ERR_SSL_WANT_READ || s->starved) {
+		s->spins = 0;
+		return false;
+	}
+	return ++s->spins < SPINS_MAX;
 }
 
 static void keep(struct tls_stream *s, const char *p, size_t n)
@@ -366,6 +381,7 @@ static int compute(struct tls_stream *s)
 	s->hello.now = loop_wall(s->loop);
 	s->config->hello = &s->hello;
 	do {
+		s->starved = false;
 		before = s->out.n;
 		rc = mbedtls_ssl_handshake_step(&s->ssl);
 		if (!s->hello.full &&
@@ -373,7 +389,7 @@ static int compute(struct tls_stream *s)
 			s->hello.full = true;
 			tls_peer_finish(&s->hello.peer);
 		}
-	} while (rc == 0 && !mbedtls_ssl_is_handshake_over(&s->ssl));
+	} while ((rc == 0 && !mbedtls_ssl_is_handshake_over(&s->ssl)) || wants_no_more(s, rc));
 	if (rc == 0)
 		rc = mbedtls_ssl_handshake(&s->ssl); /* TLS 1.3: the tickets come after it */
 	s->config->hello = NULL;
@@ -525,14 +541,17 @@ static void read_on(struct tls_stream *s)
 	unsigned char plain[PLAIN_MAX];
 
 	while (s->state == TLS_OPEN && s->reading && !s->ended) {
-		int n = mbedtls_ssl_read(&s->ssl, plain, sizeof(plain));
+		int n;
 
+		s->starved = false;
+		n = mbedtls_ssl_read(&s->ssl, plain, sizeof(plain));
 		if (n > 0) {
 			s->stream.on_read(&s->stream, (char *)plain, n);
+		} else if (n == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET ||
+			   wants_no_more(s, n)) {
+			continue; /* no data: there may be some behind it */
 		} else if (n == MBEDTLS_ERR_SSL_WANT_READ || n == MBEDTLS_ERR_SSL_WANT_WRITE) {
 			break;
-		} else if (n == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET) {
-			continue; /* no data: there may be some behind it */
 		} else if (n == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY) {
 			tell_read(s, 0);
 		} else {

@@ -396,3 +396,29 @@ def test_many_at_once(osbd, certs):
         thread.join()
     assert results == [200] * 40
     assert t.d.tasks() == 1
+
+
+@pytest.mark.skipif("/asan/" in rig.BINARY, reason="once is enough: with the build by clang")
+def test_testssl(osbd, certs):
+    """testssl.sh knows nothing above LOW, but for the test's own certificate."""
+    t = Tls(osbd, certs)
+    out = os.path.join(t.d.dir, "testssl.json")
+    program = shutil.which("testssl") or shutil.which("testssl.sh")
+    assert program, "the package testssl.sh is missing"
+    r = subprocess.run(
+        ["timeout", "-k", "5", "300", program, "--quiet", "--color", "0", "--warnings", "off",
+         "--nodns", "none", "--ip", "127.0.0.1", "--protocols", "--std", "--fs",
+         "--server-defaults", "--vulnerable", "--jsonfile", out, f"one.test:{t.d.port}"],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    with open(out) as f:
+        found = {x["id"]: x for x in json.load(f)}
+    bad = [x for x in found.values()
+           if x["severity"] not in ("OK", "INFO", "LOW", "DEBUG") and x["id"] != "engine_problem"
+           and not x["id"].startswith(("cert", "OCSP"))]
+    assert not bad, bad
+    # it has looked at what it should, and seen us
+    assert {"SSLv3", "TLS1_2", "TLS1_3", "cipherlist_STRONG", "heartbleed", "ROBOT",
+            "secure_client_renego", "LUCKY13", "RC4", "ticketbleed",
+            "TLS_session_ticket"} <= set(found), r.stdout[-2000:]
+    for one in ["TLS1_2", "TLS1_3", "cipherlist_STRONG", "PFS" if "PFS" in found else "FS"]:
+        assert found[one]["severity"] == "OK", found[one]

@@ -88,6 +88,34 @@ static void test_there_and_back(void **state)
 	}
 }
 
+/* Tickets and data that come in one piece: the data does not wait for what comes next. */
+static void test_behind_a_ticket(void **state)
+{
+	struct tls_config *server, *client;
+	struct str text = STR("behind");
+	struct world w;
+
+	(void)state;
+	world_init(&w, false);
+	server = server_config(&w, "one", NULL, TLS_CLIENTS_OPTIONAL, 0);
+	client = client_config("ca.pem", NULL);
+	serve(&w, server, ROOM);
+	dial(&w, client, "one.test");
+	stream_read_stop(w.client.stream);
+	turns(&w, 40);
+	assert_int_equal(w.client.ready_status, 0);
+	assert_int_equal(stream_write(w.server.stream, &text, 1), 0);
+	turns(&w, 10);
+	assert_int_equal(w.client.got.n, 0);
+	stream_read_start(w.client.stream);
+	turns(&w, 10);
+	assert_int_equal(w.client.got.n, text.n);
+	part(&w);
+	tls_config_unref(server);
+	tls_config_unref(client);
+	world_finish(&w);
+}
+
 /* Each peer that must not be trusted, and the reason. */
 static void test_reasons(void **state)
 {
@@ -292,9 +320,10 @@ static void test_files(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_there_and_back),        cmocka_unit_test(test_reasons),
-		cmocka_unit_test(test_refused_by_the_server), cmocka_unit_test(test_not_tls),
-		cmocka_unit_test(test_closed_early),          cmocka_unit_test(test_files),
+		cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_behind_a_ticket),
+		cmocka_unit_test(test_reasons),        cmocka_unit_test(test_refused_by_the_server),
+		cmocka_unit_test(test_not_tls),        cmocka_unit_test(test_closed_early),
+		cmocka_unit_test(test_files),
 	};
 
 	return cmocka_run_group_tests(tests, make_certs, drop_certs);
