@@ -62,18 +62,19 @@ static bool may_answer(const struct offering *offering, const char *key)
 {
 	static const struct {
 		const char *key;
-		unsigned requires;
+		unsigned needs;
 	} fields[] = {
 		{ "syslog_drain_url", CONFIG_SYSLOG_DRAIN },
 		{ "route_service_url", CONFIG_ROUTE_FORWARDING },
 		{ "volume_mounts", CONFIG_VOLUME_MOUNT },
 	};
+	unsigned wanted = 0;
 	size_t i;
 
 	for (i = 0; i < ARRAY_LEN(fields); i++)
 		if (strcmp(key, fields[i].key) == 0)
-	return offering->requires & fields[i].requires;
-	return true;
+			wanted = fields[i].needs;
+	return (offering->requires & wanted) == wanted;
 }
 
 void osb_set_bind_field(struct osb_op *op, const char *key, const struct json *value)

@@ -123,6 +123,14 @@ static void test_templates(void **state)
 			    "\"http://h/default/${nothing}${instance\"");
 	assert_string_equal(s.instance_private, "{\"x\":\"y\"}");
 	assert_false(json_get(s.results, "response") != NULL);
+	/* what the offering does not require is left out, lest a platform refuses the binding */
+	stage_run(&s, STORE_BIND);
+	response = json_get(s.results, "response");
+	assert_non_null(json_get(response, "endpoints"));
+	assert_null(json_get(response, "syslog_drain_url"));
+	assert_null(json_get(response, "route_service_url"));
+	assert_null(json_get(response, "volume_mounts"));
+	s.offering.requires = CONFIG_SYSLOG_DRAIN | CONFIG_ROUTE_FORWARDING | CONFIG_VOLUME_MOUNT;
 	stage_run(&s, STORE_BIND);
 	response = json_get(s.results, "response");
 	password = json_str(json_at(json_get(json_get(response, "credentials"), "a"), 0));
