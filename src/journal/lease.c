@@ -15,6 +15,7 @@
 #define LEASE_EVERY SEC(5)
 #define LEASE_MARGIN SEC(3)
 #define LEASE_RETRY SEC(1)
+#define LOOK_EVERY SEC(1) /* for work that others have no slot for */
 #define OWNER_SIZE 16
 
 static void renew(struct journal *journal);
@@ -73,6 +74,18 @@ static void work_waits(struct journal *journal)
 		container_of(pos, struct journal_slots, node)->waiting = true;
 }
 
+/* Ops that were begun elsewhere and wait: nobody tells of them. */
+static void on_look(struct timer *timer)
+{
+	struct journal *journal = container_of(timer, struct journal, lease.look);
+
+	timer_start(timer, journal->loop, LOOK_EVERY, on_look);
+	if (journal->lease.nodes < 2 || !journal_lease_holds(journal))
+		return;
+	work_waits(journal);
+	journal_look_for_work(journal);
+}
+
 static void hold(struct journal *journal)
 {
 	struct store_renew *c = &journal->lease.renew;
@@ -90,6 +103,8 @@ static void hold(struct journal *journal)
 	journal->lease.ends = journal->lease.sent + LEASE - LEASE_MARGIN;
 	timer_start(&journal->lease.end, journal->loop, journal->lease.ends - now, on_lease_end);
 	timer_start(&journal->lease.timer, journal->loop, LEASE_EVERY, on_renew);
+	if (!timer_running(&journal->lease.look))
+		timer_start(&journal->lease.look, journal->loop, LOOK_EVERY, on_look);
 	for (i = 0; i < c->n_halted; i++)
 		journal_halt(journal, c->halted[i]);
 	if (c->keys_changed)
@@ -212,6 +227,7 @@ bool journal_lease_leave(struct journal *journal)
 	if (!journal->lease.needed || journal->lease.gone)
 		return true;
 	timer_stop(&journal->lease.timer);
+	timer_stop(&journal->lease.look);
 	timer_stop(&journal->lease.end);
 	if (journal->lease.renew.call.active || journal->lease.leave.call.active)
 		return false;
@@ -231,6 +247,7 @@ bool journal_lease_leave(struct journal *journal)
 void journal_lease_destroy(struct journal *journal)
 {
 	timer_stop(&journal->lease.timer);
+	timer_stop(&journal->lease.look);
 	timer_stop(&journal->lease.end);
 	metrics_remove(&journal->lease.losses);
 	metrics_remove(&journal->lease.nodes_gauge);

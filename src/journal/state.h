@@ -46,7 +46,7 @@ struct journal {
 		uint32_t nodes;
 		struct store_renew renew;
 		struct store_leave leave;
-		struct timer timer, end;
+		struct timer timer, end, look;
 		struct arena arena, names; /* names: of all owners, for calls under way */
 		struct metric losses, nodes_gauge;
 	} lease;
