@@ -36,9 +36,12 @@ static int run(const struct command *command, int argc, char **argv)
 	static const struct option options[] = {
 		{ "config", required_argument, NULL, 'c' },
 		{ "help", no_argument, NULL, 'h' },
+		{ "from", required_argument, NULL, 'f' },
+		{ "to", required_argument, NULL, 't' },
 		{ 0 },
 	};
 	const char *config = NULL;
+	char *to = NULL;
 	int c;
 
 	opterr = 0;
@@ -46,6 +49,10 @@ static int run(const struct command *command, int argc, char **argv)
 				NULL)) != -1) {
 		if (c == 'c' && command->needs_config) {
 			config = optarg;
+		} else if (c == 'f' && command->needs_pair) {
+			config = optarg;
+		} else if (c == 't' && command->needs_pair) {
+			to = optarg;
 		} else if (c == 'h') {
 			char *name = (char *)(uintptr_t)command->name;
 
@@ -56,11 +63,16 @@ static int run(const struct command *command, int argc, char **argv)
 			return usage(command);
 		} else {
 			char letter[3] = { '-', (char)optopt, '\0' };
+			const char *option = c == 'f'   ? "--from"
+					     : c == 't' ? "--to"
+					     : optopt   ? letter
+							: argv[optind - 1];
 
 			fprintf(stderr, "osbd %s: there is no option %s; there %s\n", command->name,
-				optopt ? letter : argv[optind - 1],
-				command->needs_config ? "are -c FILE, --config FILE and --help"
-						      : "is --help");
+				option,
+				command->needs_pair     ? "are --from FILE, --to FILE and --help"
+				: command->needs_config ? "are -c FILE, --config FILE and --help"
+							: "is --help");
 			return usage(command);
 		}
 	}
@@ -75,7 +87,12 @@ static int run(const struct command *command, int argc, char **argv)
 			command->takes ? "one argument" : "no argument");
 		return usage(command);
 	}
-	return command->run(config, argc, argv);
+	if (command->needs_pair && (!config || !to)) {
+		fprintf(stderr, "osbd %s: needs --from FILE and --to FILE\n", command->name);
+		return usage(command);
+	}
+	return command->needs_pair ? command->run(config, 1, &to)
+				   : command->run(config, argc, argv);
 }
 
 /* A standard descriptor that is closed would be taken by the next file or socket, and the log

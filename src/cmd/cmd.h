@@ -16,13 +16,14 @@ struct command {
 	const char *summary;  /* a line */
 	const char *help;     /* the rest of its help text */
 	bool needs_config;    /* -c FILE */
+	bool needs_pair;      /* --from FILE --to FILE: config, argv[0] */
 	int takes;            /* arguments behind the options, at most */
 	bool hidden;
 	int (*run)(const char *config, int argc, char **argv);
 };
 
 extern const struct command command_serve, command_check, command_reseal, command_orphans,
-	command_test, command_version, command_help, command_verify_password;
+	command_copy_store, command_test, command_version, command_help, command_verify_password;
 extern const struct command *const commands[]; /* NULL-terminated */
 
 extern const struct backend_type *const backend_types[]; /* NULL-terminated */

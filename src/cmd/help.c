@@ -7,9 +7,9 @@
 #include <stdio.h>
 
 const struct command *const commands[] = {
-	&command_serve, &command_check,   &command_reseal, &command_orphans,
-	&command_test,  &command_version, &command_help,   &command_verify_password,
-	NULL,
+	&command_serve,           &command_check, &command_reseal,  &command_orphans,
+	&command_copy_store,      &command_test,  &command_version, &command_help,
+	&command_verify_password, NULL,
 };
 
 static void print_all(void)

@@ -69,6 +69,13 @@ enum query {
 	Q_LEASE,
 	Q_UNWATCH,
 	Q_UNWATCH_OLD,
+	Q_DUMP_INSTANCES,
+	Q_DUMP_BINDINGS,
+	Q_DUMP_OPS,
+	Q_NUMBER_INSTANCE,
+	Q_NUMBER_BINDING,
+	Q_NUMBER_OP,
+	Q_META_SET,
 	Q_LAST
 };
 
@@ -121,6 +128,8 @@ struct db_ops {
 	int (*writing)(struct db *s);
 	/* The number of a new row; 0 or as row. */
 	int (*next)(struct db *s, enum table table, int64_t *seq);
+	/* New rows have greater numbers than seq from now on. */
+	int (*numbered)(struct db *s, enum table table, int64_t seq);
 	/* How many ops wait, of all services. */
 	int (*waiting)(struct db *s, uint64_t *n);
 	int (*stats)(struct db *s, struct store_stats *c);

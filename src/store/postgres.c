@@ -119,6 +119,11 @@ static void postgres_plan_use(struct store *store, struct store_plan_use *c)
 	pg_run(pg_of(store), &c->call, tx_plan_use, &(struct pg_options){ 0 });
 }
 
+static void postgres_run(struct store *store, struct call *call, tx_body body)
+{
+	pg_run(pg_of(store), call, body, &(struct pg_options){ .repeats = true });
+}
+
 /* -- the way down ----------------------------------------------------------------------- */
 
 static void destroy(struct pg *pg)
@@ -192,6 +197,7 @@ static const struct store_type type_postgres = {
 	.reseal = postgres_reseal,
 	.stats = postgres_stats,
 	.plan_use = postgres_plan_use,
+	.run = postgres_run,
 	.shared = true,
 	.renew = pg_renew,
 	.leave = pg_leave,

@@ -268,6 +268,19 @@ static int ops_next(struct db *db, enum table table, int64_t *seq)
 	return number(db, queries[table], seq);
 }
 
+static int ops_numbered(struct db *db, enum table table, int64_t seq)
+{
+	static const enum query queries[TABLES] = { Q_NUMBER_INSTANCE, Q_NUMBER_BINDING,
+						    Q_NUMBER_OP };
+	struct db_stmt *stmt = db_stmt(db, queries[table]);
+	int rc;
+
+	db_bind_int(stmt, 1, seq);
+	rc = db_row(db, stmt);
+	db_reset(stmt);
+	return rc < 0 ? rc : 0;
+}
+
 static int ops_waiting(struct db *db, uint64_t *n)
 {
 	int64_t value;
@@ -351,6 +364,7 @@ const struct db_ops postgres_ops = {
 	.get = ops_get,
 	.writing = ops_writing,
 	.next = ops_next,
+	.numbered = ops_numbered,
 	.waiting = ops_waiting,
 	.stats = ops_stats,
 	.lease = ops_lease,
@@ -479,7 +493,13 @@ static void start(struct pg_tx *tx)
 		add_read(tx, want->query, &want->param, n_params_of(tx, want->query));
 	}
 	run_body(tx);
-	if (tx->status != DB_MISS) { /* it needs no rows */
+	if (tx->status == 0 && tx->n_writes > 0) { /* it needs no rows */
+		tx->sql.next = NULL;
+		send_writes(tx);
+		sql_start(tx->pg->pool, &tx->sql);
+		return;
+	}
+	if (tx->status != DB_MISS) {
 		timer_start(&tx->pause, tx->pg->db.store.loop, 0, on_end);
 		return;
 	}

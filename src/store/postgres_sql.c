@@ -117,6 +117,18 @@ static const struct sql_stmt stmts[Q_LAST] = {
 	QUERY(Q_RESEAL_OP, "reseal_op", 5,
 	      "UPDATE op SET memo = $2, request = $4 WHERE seq = $1"
 	      " AND memo IS NOT DISTINCT FROM $3 AND request IS NOT DISTINCT FROM $5"),
+	QUERY(Q_DUMP_INSTANCES, "dump_instances", 2,
+	      "SELECT " INSTANCE("") " FROM instance WHERE seq > $1 ORDER BY seq LIMIT $2"),
+	QUERY(Q_DUMP_BINDINGS, "dump_bindings", 2,
+	      "SELECT " BINDING("") " FROM binding WHERE seq > $1 ORDER BY seq LIMIT $2"),
+	QUERY(Q_DUMP_OPS, "dump_ops", 2,
+	      "SELECT " OP("") " FROM op WHERE seq > $1 ORDER BY seq LIMIT $2"),
+	QUERY(Q_NUMBER_INSTANCE, "number_instance", 1, "SELECT setval('instance_seq', $1)"),
+	QUERY(Q_NUMBER_BINDING, "number_binding", 1, "SELECT setval('binding_seq', $1)"),
+	QUERY(Q_NUMBER_OP, "number_op", 1, "SELECT setval('op_seq', $1)"),
+	QUERY(Q_META_SET, "meta_set", 2,
+	      "INSERT INTO meta VALUES ($1::text, NULL, $2) ON CONFLICT (name) DO UPDATE"
+	      " SET value = excluded.value"),
 	QUERY(Q_COUNT_INSTANCES, "count_instances", 0,
 	      "SELECT count(*) FROM instance WHERE state NOT IN (5, 9)"),
 	QUERY(Q_COUNT_BINDINGS, "count_bindings", 0,

@@ -128,8 +128,7 @@ int64_t row_op_seq(const struct db *s, struct str id)
 	return str_is(id, again) ? seq : 0;
 }
 
-static void row_op_read(const struct db *s, struct db_stmt *stmt, struct arena *arena,
-			struct row_op *row)
+void row_op_read(const struct db *s, struct db_stmt *stmt, struct arena *arena, struct row_op *row)
 {
 	struct store_op *o = &row->o;
 	int c = 0;

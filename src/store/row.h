@@ -57,6 +57,7 @@ int64_t row_op_seq(const struct db *s, struct str id);
 /* The columns of a statement that selects whole rows. */
 void row_instance_read(struct db_stmt *stmt, struct arena *arena, struct row_instance *row);
 void row_binding_read(struct db_stmt *stmt, struct arena *arena, struct row_binding *row);
+void row_op_read(const struct db *s, struct db_stmt *stmt, struct arena *arena, struct row_op *row);
 
 /* Plain texts: ERR_SEALED when one cannot be opened (logged). What is open already stays. */
 int row_instance_open(struct db *s, struct arena *arena, struct row_instance *row) MUST_CHECK;

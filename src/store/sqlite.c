@@ -387,6 +387,11 @@ static void run(struct sqlite_db *s, struct call *call, tx_body body)
 	db_end(s, call, rc != 0 ? rc : body(&s->db, call));
 }
 
+static void sqlite_run(struct store *store, struct call *call, tx_body body)
+{
+	run(sqlite_of(store), call, body);
+}
+
 static void sqlite_begin(struct store *store, struct store_begin *c)
 {
 	run(sqlite_of(store), &c->call, tx_begin);
@@ -480,6 +485,7 @@ static void sqlite_reseal(struct store *store, struct store_reseal *c)
 		.step = sqlite_step, .end = sqlite_end, .release = sqlite_release,                 \
 		.get = sqlite_get, .list = sqlite_list, .purge = sqlite_purge,                     \
 		.reseal = sqlite_reseal, .stats = sqlite_stats, .plan_use = sqlite_plan_use,       \
+		.run = sqlite_run,                                                                 \
 	}
 
 static const struct store_type type_sqlite = TYPE("sqlite");

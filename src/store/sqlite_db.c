@@ -90,6 +90,13 @@ static const char *const texts[Q_LAST] = {
 	[Q_RESEAL_BINDING] = "UPDATE binding SET data = ?2 WHERE seq = ?1 AND data IS ?3",
 	[Q_RESEAL_OP] = "UPDATE op SET memo = ?2, request = ?4 WHERE seq = ?1 AND memo IS ?3"
 			" AND request IS ?5",
+	[Q_DUMP_INSTANCES] = "SELECT " INSTANCE " FROM instance WHERE seq > ?1"
+			     " ORDER BY seq LIMIT ?2",
+	[Q_DUMP_BINDINGS] = "SELECT " BINDING " FROM binding WHERE seq > ?1"
+			    " ORDER BY seq LIMIT ?2",
+	[Q_DUMP_OPS] = "SELECT " OP " FROM op WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+	[Q_META_SET] = "INSERT INTO meta VALUES (CAST(?1 AS TEXT), ?2)"
+		       " ON CONFLICT DO UPDATE SET value = ?2",
 	[Q_COUNT_INSTANCES] = "SELECT (SELECT count(*) FROM instance) - (SELECT count(*)"
 			      " FROM instance INDEXED BY instance_over WHERE state IN (5, 9))",
 	[Q_COUNT_BINDINGS] = "SELECT count(*) FROM binding WHERE state NOT IN (5, 8, 9)",
@@ -205,6 +212,13 @@ static int ops_next(struct db *db, enum table table, int64_t *seq)
 	return 0;
 }
 
+static int ops_numbered(struct db *db, enum table table, int64_t seq)
+{
+	if (db->counts.next[table] <= seq)
+		db->counts.next[table] = seq + 1;
+	return 0;
+}
+
 static int ops_waiting(struct db *db, uint64_t *n)
 {
 	int verb;
@@ -271,6 +285,7 @@ const struct db_ops sqlite_ops = {
 	.get = ops_get,
 	.writing = ops_writing,
 	.next = ops_next,
+	.numbered = ops_numbered,
 	.waiting = ops_waiting,
 	.stats = ops_stats,
 	.purged = ops_purged,

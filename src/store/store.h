@@ -398,6 +398,8 @@ static inline uint64_t store_now(const struct store *store)
 	return (uint64_t)((int64_t)loop_wall(store->loop) + store->skew);
 }
 
+struct db;
+
 struct store_type {
 	const char *name;
 	void (*close)(struct store *store, void (*closed)(void *data), void *data);
@@ -412,6 +414,8 @@ struct store_type {
 	void (*reseal)(struct store *, struct store_reseal *);
 	void (*stats)(struct store *, struct store_stats *);
 	void (*plan_use)(struct store *, struct store_plan_use *);
+	/* A transaction of another kind (store/tx): for commands, not for the daemon. */
+	void (*run)(struct store *, struct call *, int (*body)(struct db *db, void *call));
 	/* of a shared store only */
 	bool shared;
 	void (*renew)(struct store *, struct store_renew *);

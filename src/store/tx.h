@@ -20,6 +20,40 @@ int tx_plan_use(struct db *s, void *call) MUST_CHECK;
 int tx_purge(struct db *s, void *call) MUST_CHECK;
 int tx_reseal(struct db *s, void *call) MUST_CHECK; /* DB_MORE: it is not at its end */
 
+/* Copying (tx_copy): some rows of one table. dump reads those behind `from`, in order, and fails
+ * with ERR_SEALED at one that no key opens; load puts them into another store, which is empty. */
+#define TX_COPY_ROWS 200
+
+struct tx_copied {
+	int64_t seq;
+	struct row_instance instance; /* the one of the table */
+	struct row_binding binding;
+	struct row_op op;
+};
+
+struct tx_copy {
+	struct call call; /* first */
+	struct arena *arena;
+	enum table table;
+	int64_t from;
+	struct tx_copied rows[TX_COPY_ROWS];
+	size_t n; /* less than TX_COPY_ROWS: these were the last */
+};
+
+int tx_dump(struct db *s, void *call) MUST_CHECK;
+int tx_load(struct db *s, void *call) MUST_CHECK;
+/* All of the row's values, for comparing; where it runs is not one of them. */
+void tx_copied_write(enum table table, struct tx_copied *row, struct buf *out);
+
+/* The store becomes the one whose id and key of fingerprints these are. */
+struct tx_adopt {
+	struct call call; /* first */
+	char id[STORE_ID_SIZE];
+	unsigned char print[SIPHASH_SIZE];
+};
+
+int tx_adopt(struct db *s, void *call) MUST_CHECK;
+
 /* The op ends, and its object becomes what store_finish says; object false: the op alone, because
  * the object is another's by now. Changes the rows in memory; strings are copied. */
 void end_apply(struct db *s, struct arena *arena, const struct store_end *end, bool object,
