@@ -35,6 +35,10 @@ SERVICES = [
     demo("long", {"delay": {"provision": "5s"}}, "both"),
     demo("long-bind", {"delay": {"bind": "5s"}}, "both"),
     demo("long-update", {"delay": {"update": "900ms", "deprovision": "900ms"}}, "both"),
+    # back to the small plan takes long enough to be asked about many times
+    broker.service("slow-back", [broker.plan("small", config={"delay": {"update": "4s"}}, **BOTH),
+                                 broker.plan("large", config={"delay": {"update": "50ms"}}, **BOTH)],
+                   plan_updateable=True),
     broker.service("deadline", [broker.plan("small", maximum_polling_duration="1s",
                                             **BOTH)], {"delay": {"provision": "20s"}}),
     demo("dashboard", {"delay": "300ms", "dashboard_url": "https://example.org/${plan}/${instance}",
@@ -249,20 +253,20 @@ def test_retry_after_of_bindings(b):
 
 
 def test_which_operation(b):
-    first, second = b.made("quick"), b.made("quick")
-    one = b.update(first, "quick", "large", wait="true").json()["operation"]
+    first, second = b.made("slow-back"), b.made("slow-back")
+    one = b.update(first, "slow-back", "large", wait="true").json()["operation"]
     b.ended(first)
-    two = b.update(second, "quick", "large", wait="true").json()["operation"]
+    two = b.update(second, "slow-back", "large", wait="true").json()["operation"]
     assert one != two
     b.ended(second)
-    three = b.update(first, "quick", "small", wait="true").json()["operation"]
+    three = b.update(first, "slow-back", "small", wait="true").json()["operation"]
     assert b.instance_last(first, one).json()["state"] == "succeeded"
     # unknown, and of another instance: the latest is meant
     for operation in (None, three, two, "no-such-operation", "%", "ü", "x" * 2000):
         assert b.instance_last(first, operation).json()["state"] == "in progress", operation
     bad(b.instance_last(first, ""), "operation", "empty")
     b.ended(first)
-    s, p = b.ids("quick")
+    s, p = b.ids("slow-back")
     r = b.ask("GET", f"/v2/service_instances/{first}/last_operation", service_id=s, plan_id=p,
               operation=three)
     assert r.status_code == 200
