@@ -90,8 +90,9 @@ static double seconds_left(void *data)
 	const struct expiry *expiry = data;
 	const struct tls_listener *listener = expiry->listener;
 	int64_t end = (int64_t)tls_config_not_after(listener->config, expiry->pair);
+	int64_t left = (end - (int64_t)loop_wall(listener->options.loop)) / 1000;
 
-	return (double)((end - (int64_t)loop_wall(listener->options.loop)) / 1000);
+	return (double)left;
 }
 
 static void warn_of_end(struct tls_listener *listener, struct expiry *expiry)
