@@ -88,7 +88,7 @@ struct http_fetch {
 
 /* The value of the first such header of the answer; {NULL, 0} without one. name in lower case. */
 struct str http_fetch_header(const struct http_fetch *fetch, const char *name);
-/* While it is active; twice is fine. */
+/* From on_head to done; twice is fine. */
 void http_fetch_pause(struct http_fetch *fetch);
 void http_fetch_resume(struct http_fetch *fetch);
 /* produce has said HTTP_LATER and now has something, or its end. From the loop: produce does not

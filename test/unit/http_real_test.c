@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The HTTP client against nginx and HAProxy, each started by the test with a configuration of its
+/* The HTTP client against nginx, plain and with TLS, and HAProxy, each started by the test with a configuration of its
  * own in a temporary folder. */
 #include "fetch_rig.h"
 
 #include "core/digest.h"
+#include "tls/tls_dial.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -14,7 +15,7 @@
 
 static struct program nginx, haproxy;
 static char dir[64], nginx_socket[96], haproxy_socket[96], page[FILE_SIZE];
-static int port; /* nginx's */
+static int port, tls_port; /* nginx's */
 
 /* Free a moment ago; whoever takes it first makes the start fail, and another is tried. */
 static int free_port(void)
@@ -59,7 +60,7 @@ static bool appears(struct program *program, const char *path)
 
 static void start_nginx(void)
 {
-	char text[4096], conf[160], log[160];
+	char text[8192], conf[160], log[160];
 	const char *argv[] = { "/usr/sbin/nginx", "-p", dir, "-c", conf, "-e", log, NULL };
 	int i;
 
@@ -67,6 +68,7 @@ static void start_nginx(void)
 	snprintf(log, sizeof(log), "%s/nginx.log", dir);
 	for (i = 0; i < 5; i++) {
 		port = free_port();
+		tls_port = free_port();
 		snprintf(
 			text, sizeof(text),
 			"daemon off; master_process off; pid %s/nginx.pid;\n"
@@ -82,8 +84,15 @@ static void start_nginx(void)
 			" try_files /page =404; }\n"
 			"location /dav/ { dav_methods PUT DELETE; client_max_body_size 16m; }\n"
 			"location /small/ { dav_methods PUT; client_max_body_size 1k; }\n"
+			"}\n"
+			"server { listen 127.0.0.1:%d ssl; server_name one.test; root %s/www;\n"
+			"ssl_certificate %s/one.pem; ssl_certificate_key %s/one.key;\n"
+			"ssl_client_certificate %s/ca.pem; ssl_verify_client optional;\n"
+			"location /mine { if ($ssl_client_verify != SUCCESS) { return 403; }\n"
+			" try_files /page =404; }\n"
 			"} }\n",
-			dir, dir, dir, dir, dir, dir, port, nginx_socket, dir, dir);
+			dir, dir, dir, dir, dir, dir, port, nginx_socket, dir, dir, tls_port, dir,
+			dir, dir, dir);
 		write_file("nginx.conf", text, strlen(text));
 		unlink(nginx_socket);
 		program_start(&nginx, argv);
@@ -250,6 +259,80 @@ static void test_nginx_takes_bodies(void **state)
 	rig_finish(&rig);
 }
 
+/* pair: NULL, or the name of the certificate that we show. */
+static struct tls_dial *tls(struct tls_budget *budget, const char *ca, const char *pair)
+{
+	char paths[3][160];
+	struct tls_client_options options = { .ca = paths[0] };
+	struct tls_dial *dial;
+	struct err err;
+
+	snprintf(paths[0], sizeof(paths[0]), "%s/%s", dir, ca);
+	if (pair) {
+		snprintf(paths[1], sizeof(paths[1]), "%s/%s.pem", dir, pair);
+		snprintf(paths[2], sizeof(paths[2]), "%s/%s.key", dir, pair);
+		options.pair = (struct tls_files){ paths[1], paths[2] };
+	}
+	assert_int_equal(tls_dial_create(&options, budget, &dial, &err), 0);
+	return dial;
+}
+
+static void ask_tls(struct rig *rig, struct asked *asked, const struct tls_dial *dial,
+		    const char *host, int at, const char *target)
+{
+	prepare_page(asked, "GET", target);
+	snprintf(asked->url, sizeof(asked->url), "https://%s:%d%s", host, at, target);
+	asked->fetch.url = str_of(asked->url);
+	asked->fetch.wrap = tls_dial_wrap(dial);
+	run(rig, asked);
+}
+
+static void test_nginx_with_tls(void **state)
+{
+	struct tls_dial *plain, *alice, *other;
+	struct tls_budget budget;
+	struct rig rig;
+	struct asked asked;
+	int i;
+
+	(void)state;
+	rig_init(&rig, (struct http_client_config){ 0 });
+	tls_budget_init(&budget, &rig.loop, 0, 0, NULL);
+	plain = tls(&budget, "ca.pem", NULL);
+	alice = tls(&budget, "ca.pem", "alice");
+	other = tls(&budget, "other.pem", NULL);
+	for (i = 0; i < 5; i++) {
+		ask_tls(&rig, &asked, plain, "127.0.0.1", tls_port, "/page");
+		assert_int_equal(asked.status, 0);
+		assert_true(is_page(&asked));
+		drop(&asked);
+	}
+	/* what one may see the other may not: their connections are apart */
+	for (i = 0; i < 4; i++) {
+		ask_tls(&rig, &asked, i % 2 ? alice : plain, "localhost", tls_port, "/mine");
+		assert_int_equal(asked.status, 0);
+		assert_int_equal(asked.fetch.status, i % 2 ? 200 : 403);
+		drop(&asked);
+	}
+	ask_tls(&rig, &asked, other, "127.0.0.1", tls_port, "/page");
+	assert_int_equal(asked.status, ERR_ACCESS);
+	assert_non_null(strstr(asked.fetch.err.text, "/page: tls: "));
+	drop(&asked);
+	/* the port without TLS */
+	ask_tls(&rig, &asked, plain, "127.0.0.1", port, "/page");
+	assert_true(asked.status != 0);
+	assert_non_null(strstr(asked.fetch.err.text, "/page: tls: "));
+	drop(&asked);
+	http_client_destroy(rig.client, on_rig_destroyed, &rig);
+	loop_run_until(&rig.loop, &rig.destroyed);
+	tls_dial_destroy(plain);
+	tls_dial_destroy(alice);
+	tls_dial_destroy(other);
+	tls_budget_finish(&budget);
+	dns_destroy(rig.dns);
+	assert_int_equal(loop_finish(&rig.loop), 0);
+}
+
 static void ask_haproxy(struct rig *rig, struct asked *asked, const char *target)
 {
 	prepare(asked, 80, "GET", target);
@@ -319,7 +402,7 @@ static int start_servers(void **state)
 {
 	static const char *const folders[] = { "www", "www/dav", "www/small", "tmp" };
 	const char *users = "me:{PLAIN}pass word\n";
-	char path[160];
+	char path[160], command[4352];
 	size_t i;
 
 	(void)state;
@@ -335,6 +418,8 @@ static int start_servers(void **state)
 	random_bytes(page, sizeof(page));
 	write_file("www/page", page, sizeof(page));
 	write_file("users", users, strlen(users));
+	snprintf(command, sizeof(command), "sh %s/test/certs.sh %s", tree(), dir);
+	assert_int_equal(system(command), 0);
 	start_nginx();
 	start_haproxy();
 	return 0;
@@ -354,8 +439,11 @@ static int stop_servers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_nginx_ends_connections), cmocka_unit_test(test_nginx_answers),
-		cmocka_unit_test(test_nginx_takes_bodies),     cmocka_unit_test(test_haproxy),
+		cmocka_unit_test(test_nginx_ends_connections),
+		cmocka_unit_test(test_nginx_answers),
+		cmocka_unit_test(test_nginx_takes_bodies),
+		cmocka_unit_test(test_nginx_with_tls),
+		cmocka_unit_test(test_haproxy),
 		cmocka_unit_test(test_nginx_killed),
 	};
 
