@@ -5,6 +5,8 @@
 The database is made anew each time, in a folder of its own. A node that is killed is started again
 after 5 seconds, as a service manager would.
 """
+import base64
+import json
 import os
 import pathlib
 import secrets
@@ -13,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
 TREE = HERE.parent.parent
@@ -25,9 +28,7 @@ Three nodes behind a balancer are one broker: http://127.0.0.1:8080. Paste into 
 
   osb() {{ curl -s -u demo:demo -H 'X-Broker-API-Version: 2.17' "$@"; echo; }}
   db=http://127.0.0.1:8080/v2/service_instances/my-db
-  ids=$(osb http://127.0.0.1:8080/v2/catalog | /usr/bin/python3 -c 'import json,sys
-  s=json.load(sys.stdin)["services"][0]
-  print("\\"service_id\\": \\"%s\\", \\"plan_id\\": \\"%s\\"" % (s["id"], s["plans"][0]["id"]))')
+  ids='"service_id": "{ids[0]}", "plan_id": "{ids[1]}"'
   osb -X PUT "$db?accepts_incomplete=true" --json "{{$ids, \\"organization_guid\\": \\"o\\", \\"space_guid\\": \\"s\\"}}"
   watch -n1 "curl -s -u demo:demo -H 'X-Broker-API-Version: 2.17' $db/last_operation"
 
@@ -39,6 +40,20 @@ Then try to break it; the operation takes 10 seconds, and comes to its end:
 
 Which node has an operation: grep resumed {logs}. Ctrl-C ends everything.
 """
+
+
+def first_plan():
+    """Waits for the catalog; the ids of its first service and plan."""
+    request = urllib.request.Request("http://127.0.0.1:8080/v2/catalog", headers={
+        "X-Broker-API-Version": "2.17",
+        "Authorization": "Basic " + base64.b64encode(b"demo:demo").decode()})
+    for _ in range(100):
+        try:
+            service = json.load(urllib.request.urlopen(request, timeout=5))["services"][0]
+            return service["id"], service["plans"][0]["id"]
+        except OSError:
+            time.sleep(0.2)
+    sys.exit("no node answers: see build/cluster/node*.log")
 
 
 def main():
@@ -65,9 +80,9 @@ def main():
             start(n)
         balancer = subprocess.Popen([haproxy, "-db", "-q", "-f", str(HERE / "haproxy.cfg")],
                                     stdin=subprocess.DEVNULL, start_new_session=True)
-        time.sleep(2)
+        ids = first_plan()
         pids = {n: p.pid for n, p in started.items()}
-        print(TEXT.format(first=pids[1], pg=pg.process.pid, logs="build/cluster/node*.log",
+        print(TEXT.format(ids=ids, first=pids[1], pg=pg.process.pid, logs="build/cluster/node*.log",
                           kills="\n".join(f"  kill -9 {pid}    # node {n}"
                                           for n, pid in pids.items())), flush=True)
         try:
