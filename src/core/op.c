@@ -422,9 +422,12 @@ void op_back(struct op *op)
 
 void op_drop(struct op *op)
 {
-	op_park(op, true);
-	if (op->state == OP_COMMITTING)
-		op_move(op, OP_PARKED);
+	if (op->state != OP_COMMITTING) {
+		op_park(op, true); /* the host may have freed op when this returns */
+		return;
+	}
+	op->parking = op->hurried = true;
+	op_move(op, OP_PARKED);
 }
 
 int op_run_pure(struct op *op)
