@@ -207,6 +207,36 @@ static void test_identity_is_not_invented(void **state)
 	}
 }
 
+/* A ticket that opens but is turned down all the same, here for its age: what it says of the peer
+ * goes with it. */
+static void test_turned_down_later(void **state)
+{
+	mbedtls_ssl_session session;
+	struct tls_config *config;
+	struct result r;
+	struct world w;
+
+	(void)state;
+	world_init(&w, true);
+	mbedtls_ssl_session_init(&session);
+	config = server_config(&w, "one", "ca.pem", TLS_CLIENTS_OPTIONAL, 0);
+	meet(&w, config, 13, "alice", NULL, &session);
+	r = meet(&w, config, 13, NULL, &session, NULL);
+	assert_true(r.resumed);
+	assert_string_equal(r.names, ALICE);
+	w.loop.wall += MINUTES(1);
+	r = meet(&w, config, 13, NULL, &session, NULL);
+	assert_int_equal(r.rc, 0);
+	assert_false(r.resumed);
+	assert_false(r.named);
+	r = meet(&w, config, 13, "bob", &session, NULL);
+	assert_false(r.resumed);
+	assert_string_equal(r.names, "bob bob.test ");
+	mbedtls_ssl_session_free(&session);
+	tls_config_unref(config);
+	world_finish(&w);
+}
+
 /* After a change of the client CA its tickets are worth nothing, with the same keys. */
 static void test_new_client_ca(void **state)
 {
@@ -485,6 +515,7 @@ int main(void)
 		cmocka_unit_test(test_resumes),
 		cmocka_unit_test(test_identity_survives),
 		cmocka_unit_test(test_identity_is_not_invented),
+		cmocka_unit_test(test_turned_down_later),
 		cmocka_unit_test(test_new_client_ca),
 		cmocka_unit_test(test_shared_keys),
 		cmocka_unit_test(test_ages),
