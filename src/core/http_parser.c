@@ -87,16 +87,6 @@ static void text_put(struct http_parser *parser, struct str *s, const char *p, s
 	parser->text_n += n;
 }
 
-static int on_url(llhttp_t *llhttp, const char *at, size_t n)
-{
-	struct http_parser *parser = llhttp->data;
-
-	if (parser->req->target.n + n > parser->limits->target)
-		return refuse_size(parser, 414, "bytes of the target", parser->limits->target);
-	text_put(parser, &parser->req->target, at, n);
-	return 0;
-}
-
 /* The byte `back` places before at, which may have come with the feed before. */
 static char before(const struct http_parser *parser, const char *at, size_t back)
 {
@@ -104,6 +94,18 @@ static char before(const struct http_parser *parser, const char *at, size_t back
 
 	return back <= have ? at[-(ptrdiff_t)back]
 			    : parser->tail[sizeof(parser->tail) - (back - have)];
+}
+
+static int on_url(llhttp_t *llhttp, const char *at, size_t n)
+{
+	struct http_parser *parser = llhttp->data;
+
+	if (parser->req->target.n == 0 && before(parser, at, 2) == ' ') /* llhttp skips them */
+		return refuse(parser, 400, "more than one space before the target");
+	if (parser->req->target.n + n > parser->limits->target)
+		return refuse_size(parser, 414, "bytes of the target", parser->limits->target);
+	text_put(parser, &parser->req->target, at, n);
+	return 0;
 }
 
 /* llhttp takes RTSP/1.0 and ICE/1.0, too, which end in other letters than HTTP. */
@@ -280,6 +282,8 @@ static int on_headers_complete(llhttp_t *llhttp)
 	parser->has_head = true;
 	parser->options = llhttp->method == HTTP_OPTIONS;
 	req->method = str_of(llhttp_method_name((llhttp_method_t)llhttp->method));
+	if (!parser->versioned) /* a line without one is HTTP/0.9 */
+		return refuse(parser, 505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
 	if (llhttp->method == HTTP_CONNECT)
 		return refuse(parser, 501, "CONNECT is not offered");
 	for (i = 0; i < req->n_headers; i++) {

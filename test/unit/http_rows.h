@@ -110,6 +110,8 @@ static const struct http_row http_rows[] = {
 	REFUSED(400, "GET / http/1.1\r\n" H "\r\n"),
 	REFUSED(400, "GET / HTTP/1.x\r\n" H "\r\n"),
 	REFUSED(400, "GET / HTTP/11\r\n" H "\r\n"),
+	REFUSED(400, "GET  / HTTP/1.1\r\n" H "\r\n"),
+	REFUSED(505, "GET /\r\n" H "\r\n"),
 	REFUSED(505, "GET / HTTP/2.0\r\n" H "\r\n"),
 	REFUSED(505, "GET / HTTP/0.9\r\n" H "\r\n"),
 	REFUSED(505, "GET / HTTP/1.2\r\n" H "\r\n"),
