@@ -242,6 +242,8 @@ static void write_end(struct journal_op *job)
 		end->flags |= STORE_LEFT_OVER;
 	if (op->failed && !end->description.n)
 		end->description = failure_text(job);
+	if (!end->description.n) /* the progress of the last step says nothing any more */
+		end->description = STR("");
 	store_end(job->journal->store, &job->end);
 }
 

@@ -421,3 +421,13 @@ def test_many_that_wait(b):
     with concurrent.futures.ThreadPoolExecutor(12) as pool:
         answers = list(pool.map(lambda i: b.provision(iids[i % 4], "quick"), range(12)))
     assert {r.status_code for r in answers} <= {200, 201}
+
+
+def test_progress_is_over_when_it_is_over(b):
+    iid = rig.new_id()
+    r = b.provision(iid, "both", wait="true")
+    seen = set()
+    while (body := b.instance_last(iid, r.json()["operation"]).json())["state"] == "in progress":
+        seen.add(body["description"])
+    assert any("look" in text for text in seen), seen
+    assert body == {"state": "succeeded", "description": "provision succeeded"}
