@@ -27,11 +27,92 @@ static int open_tls(struct listeners *listeners, struct setup *setup,
 	return 0;
 }
 
+int listeners_inherit(struct listeners *listeners)
+{
+	struct err err;
+
+	if (activation_take(&listeners->activation, &err) == 0)
+		return 0;
+	fprintf(stderr, "osbd: %s\n", err.text);
+	return EXIT_FAILED;
+}
+
+static int open_one(const struct config_listen *config, struct setup *setup,
+		    struct http_server *server, const struct http_listen *listen, struct err *err)
+{
+	char bound[256];
+	int rc = http_server_listen_on(server, listen, bound, sizeof(bound), err);
+
+	if (rc != 0)
+		return rc;
+	log_info(&setup->log, "listening on %s, path %s%s%s", bound, listen->prefix,
+		 config->proxy_protocol ? ", behind proxies" : "", config->tls ? ", with TLS" : "");
+	return 0;
+}
+
+/* All the sockets of that name, of which there must be one. */
+static int open_given(struct activation *activation, const struct config_listen *config,
+		      struct setup *setup, struct http_server *server, struct http_listen *listen,
+		      struct err *err)
+{
+	struct str name = str_make(config->address.p + 8, config->address.n - 8);
+	struct activation_socket *socket = activation_next(activation, name);
+	char address[24];
+	int rc;
+
+	if (!socket)
+		return err_set(err, ERR_NOENT, "%s: no socket of that name was passed to osbd",
+			       config->address.p);
+	listen->address = address;
+	for (; socket; socket = activation_next(activation, name)) {
+		snprintf(address, sizeof(address), "fd:%d", socket->fd);
+		rc = open_one(config, setup, server, listen, err);
+		if (rc != 0)
+			return err_wrap(err, "%s", config->address.p);
+		socket->taken = true;
+	}
+	return 0;
+}
+
+static int open_listener(struct listeners *listeners, struct setup *setup,
+			 struct http_server *server, const struct config_listen *config,
+			 struct err *err)
+{
+	struct http_listen listen = {
+		.address = config->address.p,
+		.prefix = config->prefix.p,
+		.reuse_port = config->reuse_port,
+		.proxy_protocol = config->proxy_protocol == CONFIG_PROXY_REQUIRED,
+		.forwarded = config->forwarded,
+		.trusted = { config->trusted, config->n_trusted },
+	};
+	int rc = config->tls ? open_tls(listeners, setup, config, &listen, err) : 0;
+
+	if (rc != 0)
+		return rc;
+	if (str_starts(config->address, STR("systemd:")))
+		return open_given(&listeners->activation, config, setup, server, &listen, err);
+	return open_one(config, setup, server, &listen, err);
+}
+
+/* Nobody would ever accept what comes there. */
+static void drop_others(struct activation *activation, const struct log *log)
+{
+	size_t i;
+
+	for (i = 0; i < activation->n; i++)
+		if (!activation->sockets[i].taken)
+			log_warn(log,
+				 "a socket named %s was passed, but no listener has the "
+				 "address systemd:%s: it is closed",
+				 activation->sockets[i].name, activation->sockets[i].name);
+	activation_finish(activation);
+}
+
 int listeners_open(struct listeners *listeners, struct setup *setup, struct http_server *server)
 {
 	const struct config *config = setup->config;
 	bool tls = false;
-	char bound[256];
 	struct err err;
 	size_t i;
 
@@ -42,17 +123,12 @@ int listeners_open(struct listeners *listeners, struct setup *setup, struct http
 	listeners->tls = mem_zalloc(config->n_listen * sizeof(*listeners->tls));
 	listeners->opened = true;
 	for (i = 0; i < config->n_listen; i++) {
-		const struct config_listen *l = &config->listen[i];
-		struct http_listen listen = { .address = l->address.p, .prefix = l->prefix.p };
-
-		if ((l->tls && open_tls(listeners, setup, l, &listen, &err) < 0) ||
-		    http_server_listen_on(server, &listen, bound, sizeof(bound), &err) < 0) {
+		if (open_listener(listeners, setup, server, &config->listen[i], &err) < 0) {
 			fprintf(stderr, "osbd: listen: %s\n", err.text);
 			return EXIT_FAILED;
 		}
-		log_info(&setup->log, "listening on %s, path %s%s", bound, l->prefix.p,
-			 l->tls ? ", with TLS" : "");
 	}
+	drop_others(&listeners->activation, &setup->log);
 	return 0;
 }
 
@@ -68,6 +144,7 @@ void listeners_close(struct listeners *listeners)
 {
 	size_t i;
 
+	activation_finish(&listeners->activation);
 	if (!listeners->opened)
 		return;
 	for (i = 0; i < listeners->n_tls; i++)

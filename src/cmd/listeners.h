@@ -5,10 +5,12 @@
 
 #include "cmd/cmd.h"
 
+#include "core/activation.h"
 #include "core/http_server.h"
 #include "tls/tls_reload.h"
 
 struct listeners {
+	struct activation activation;
 	struct tls_budget budget;
 	struct tls_tickets tickets;
 	struct tls_listener **tls;
@@ -17,6 +19,9 @@ struct listeners {
 	bool opened;
 };
 
+/* Takes the sockets that were opened for us, and their variables out of the environment: before
+ * anything else is opened or started. 0, or an exit code and a message on stderr. */
+int listeners_inherit(struct listeners *listeners);
 /* 0, or an exit code and a message on stderr; listeners_close() is due in both cases. */
 int listeners_open(struct listeners *listeners, struct setup *setup, struct http_server *server);
 /* Reads the certificates of all listeners again. */

@@ -330,6 +330,9 @@ static int serve(const char *config, int argc, char **argv)
 	d.path = config;
 	keep_to_yourself();
 	raise_files();
+	rc = listeners_inherit(&d.listeners);
+	if (rc != 0)
+		return rc;
 	rc = setup_config(&d.setup, config);
 	if (rc == 0)
 		rc = setup_catalog(&d.setup);
@@ -351,6 +354,8 @@ static int serve(const char *config, int argc, char **argv)
 		if (rc == 0)
 			log_info(&d.setup.log, "stopped");
 	}
+	listeners_close(
+		&d.listeners); /* sockets that were passed, when it did not come to serving */
 	end = setup_finish(&d.setup);
 	return rc ? rc : end;
 }

@@ -39,7 +39,9 @@ struct http_request {
 	struct http_header *headers;
 	size_t n_headers;
 	struct str body;
-	struct str peer; /* "127.0.0.1" or "unix" */
+	struct str peer; /* who asks: "127.0.0.1", "::1" or "unix"; as trusted proxies say it */
+	/* "https" or "http": what a trusted proxy was asked by; {NULL, 0} when none says so */
+	struct str forwarded_proto;
 	/* The names of the certificate that the client has proved to be its own; none without. */
 	const struct str *peer_names;
 	size_t n_peer_names;

@@ -5,7 +5,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/http_conn.h"
 
+#include "core/http_forwarded.h"
 #include "core/mem.h"
+#include "core/proxy_stream.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -20,6 +22,7 @@ static void resume(struct http_conn *conn);
 #define TO(state) (1u << CONN_##state)
 
 static const unsigned moves[CONN_STATES] = {
+	[CONN_GREET] = TO(IDLE) | TO(CLOSED),
 	[CONN_IDLE] = TO(HEAD) | TO(BODY) | TO(HANDLER) | TO(WRITE) | TO(LINGER) | TO(CLOSED),
 	[CONN_HEAD] = TO(BODY) | TO(HANDLER) | TO(WRITE) | TO(LINGER) | TO(CLOSED),
 	[CONN_BODY] = TO(HANDLER) | TO(WRITE) | TO(LINGER) | TO(CLOSED),
@@ -45,7 +48,7 @@ static void move(struct http_conn *conn, enum conn_state to)
 
 static bool takes_bytes(const struct http_conn *conn)
 {
-	return conn->state <= CONN_BODY;
+	return conn->state >= CONN_IDLE && conn->state <= CONN_BODY;
 }
 
 /* -- requests --------------------------------------------------------------------------- */
@@ -87,7 +90,26 @@ static void give_back(struct http_exchange *exchange)
 	server->n_spare++;
 }
 
-static void set_id(struct http_exchange *exchange)
+/* Who asks, and on the way through whom. */
+static void set_peer(struct http_conn *conn, struct http_request *req, struct str *via)
+{
+	const struct http_listener *listener = conn->listener;
+	struct str peer = str_of(conn->peer);
+	char asks[INET6_ADDRSTRLEN];
+
+	*via = conn->via[0] ? str_of(conn->via) : str_make(NULL, 0);
+	if (listener->forwarded && conn->exchange->parser.has_head &&
+	    cidr_set_has(&listener->trusted, peer)) {
+		req->forwarded_proto = http_forwarded_proto(req);
+		if (http_forwarded_for(req, &listener->trusted, peer, asks)) {
+			*via = peer;
+			peer = str_of(asks);
+		}
+	}
+	req->peer = arena_str(&req->arena, peer); /* the connection may go before the request */
+}
+
+static void set_id(struct http_exchange *exchange, struct str via)
 {
 	uint64_t id = ++exchange->server->n_requests;
 	size_t n = sizeof(exchange->id) - 1, i;
@@ -96,6 +118,10 @@ static void set_id(struct http_exchange *exchange)
 		exchange->id[--i] = "0123456789abcdef"[id & 15];
 	log_child(&exchange->req.log, exchange->server->log);
 	log_field(&exchange->req.log, "peer", exchange->req.peer);
+	if (via.p)
+		log_field(&exchange->req.log, "via", via);
+	if (exchange->req.forwarded_proto.p)
+		log_field(&exchange->req.log, "proto", exchange->req.forwarded_proto);
 	log_field(&exchange->req.log, "req", str_make(exchange->id + i, n - i));
 }
 
@@ -310,11 +336,12 @@ static void refuse(struct http_conn *conn, int status, const char *why)
 {
 	struct http_exchange *exchange = conn->exchange;
 	struct http_server *server = conn->server;
+	struct str via = { NULL, 0 };
 
 	if (status != 404)
 		metric_inc(&server->bad_requests, 1);
-	exchange->req.peer = str_of(conn->peer);
-	set_id(exchange);
+	set_peer(conn, &exchange->req, &via);
+	set_id(exchange, via);
 	log_debug(&exchange->req.log, "refused: %d %s", status, why);
 	conn->last = true;
 	answer(conn, status, http_error_body(&exchange->req.arena, status, why));
@@ -342,13 +369,14 @@ static void hand_over(struct http_conn *conn)
 {
 	struct http_exchange *exchange = conn->exchange;
 	struct http_request *req = &exchange->req;
+	struct str via;
 
 	move(conn, CONN_HANDLER);
-	req->peer = str_of(conn->peer);
+	set_peer(conn, req, &via);
 	req->listener_data = conn->listener->data;
 	set_peer_names(conn, req);
 	req->gone = conn->eof;
-	set_id(exchange);
+	set_id(exchange, via);
 	if (exchange->parser.outside)
 		http_respond(req, 404,
 			     http_error_body(&req->arena, 404, "nothing is served at this path"));
@@ -480,6 +508,11 @@ static void on_read(struct stream *stream, const char *p, ssize_t n)
 		conn->eof = true;
 		ended(conn);
 	} else {
+		if (conn->state == CONN_GREET && (n == ERR_SYNTAX || n == ERR_TOOBIG)) {
+			metric_inc(&conn->server->bad_requests, 1);
+			log_warn(conn->server->log, "%s sends no PROXY header: connection closed",
+				 conn->peer);
+		}
 		http_conn_close(conn);
 	}
 }
@@ -516,6 +549,39 @@ static void on_closed(struct stream *stream)
 	http_server_check(server);
 }
 
+static void attach(struct http_conn *conn, struct stream *stream)
+{
+	conn->stream = stream;
+	stream->data = conn;
+	stream->on_read = on_read;
+	stream->on_written = on_written;
+	stream->on_closed = on_closed;
+}
+
+static struct stream *wrap(struct http_conn *conn, struct stream *stream)
+{
+	const struct http_listener *listener = conn->listener;
+
+	return listener->wrap ? listener->wrap(listener->wrap_data, stream, conn->peer) : stream;
+}
+
+/* Only now it is known who the peer is: what is wrapped around the stream wants to know. */
+static void on_proxy_header(struct stream *stream, const struct proxy_header *header)
+{
+	struct http_conn *conn = stream->data;
+
+	if (header->known) {
+		memcpy(conn->via, conn->peer, sizeof(conn->via));
+		cidr_address(str_of(header->source), conn->peer);
+	}
+	move(conn, CONN_IDLE);
+	if (!conn->listener->wrap)
+		return;
+	stream_read_stop(stream); /* it is another's from here on, who starts it */
+	attach(conn, wrap(conn, stream));
+	stream_read_start(conn->stream);
+}
+
 void http_conn_start(struct http_listener *listener, struct stream *stream, const char *peer)
 {
 	struct http_server *server = listener->server;
@@ -523,20 +589,22 @@ void http_conn_start(struct http_listener *listener, struct stream *stream, cons
 
 	conn->server = server;
 	conn->listener = listener;
-	conn->stream = stream;
 	snprintf(conn->peer, sizeof(conn->peer), "%s", peer);
-	stream->data = conn;
-	stream->on_read = on_read;
-	stream->on_written = on_written;
-	stream->on_closed = on_closed;
+	conn->state = CONN_IDLE;
+	if (listener->proxy_protocol && cidr_set_has(&listener->trusted, str_of(peer)))
+		conn->state = CONN_GREET;
+	if (conn->state == CONN_GREET)
+		attach(conn, proxy_stream_create(server->loop, stream, on_proxy_header));
+	else
+		attach(conn, wrap(conn, stream));
 	server->n_conns++;
 	metric_set(&server->connections, (double)server->n_conns);
 	if (++listener->n_conns == server->limits.connections)
 		net_listener_pause(&listener->net);
-	list_append(&server->conns[CONN_IDLE], &conn->node);
-	conn->deadline = loop_now(server->loop) + server->within[CONN_IDLE];
+	list_append(&server->conns[conn->state], &conn->node);
+	conn->deadline = loop_now(server->loop) + server->within[conn->state];
 	http_server_sweep_by(server, conn->deadline);
-	stream_read_start(stream);
+	stream_read_start(conn->stream);
 }
 
 void http_conn_close(struct http_conn *conn)

@@ -1,8 +1,10 @@
 /* core/http_conn: one connection of a server, from its first byte to its end. Private to
  * core/http_server and its tests.
  *
- *          .-------------------- answered, kept alive --------------------.
- *          v                                                              |
+ *       GREET (a PROXY header is awaited)
+ *          |
+ *          |  .----------------- answered, kept alive --------------------.
+ *          v  v                                                           |
  *        IDLE --bytes--> HEAD --headers--> BODY --whole--> HANDLER --> WRITE
  *          |               |                 |                            |
  *          |               '--- refused or late: the answer is ours ------+
@@ -27,6 +29,7 @@
 #define OSBD_CORE_HTTP_CONN_H
 
 #include "core/buf.h"
+#include "core/cidr.h"
 #include "core/http_parser.h"
 #include "core/metric.h"
 #include "core/net.h"
@@ -39,6 +42,7 @@
 #define HTTP_PEER_MAX 46
 
 enum conn_state {
+	CONN_GREET,
 	CONN_IDLE,
 	CONN_HEAD,
 	CONN_BODY,
@@ -84,6 +88,9 @@ struct http_listener {
 	void *data;
 	struct stream *(*wrap)(void *data, struct stream *under, const char *peer); /* or NULL */
 	void *wrap_data;
+	bool proxy_protocol;     /* trusted peers say first on behalf of whom they connect */
+	bool forwarded;          /* X-Forwarded-For and -Proto of trusted peers count */
+	struct cidr_set trusted; /* owned */
 	size_t n_conns;
 };
 
@@ -116,9 +123,10 @@ struct http_conn {
 	bool running; /* somebody above on the stack goes on with the bytes */
 	bool more;    /* bytes behind the current request are there */
 	bool eof;
-	bool stopped; /* reading is */
-	bool last;    /* after this answer the connection ends */
-	char peer[HTTP_PEER_MAX];
+	bool stopped;             /* reading is */
+	bool last;                /* after this answer the connection ends */
+	char peer[HTTP_PEER_MAX]; /* by the PROXY header, if there is one */
+	char via[HTTP_PEER_MAX];  /* who has the connection when peer is somebody else, else "" */
 };
 
 /* Takes a stream over: it belongs to the connection from here on. */

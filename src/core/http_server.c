@@ -62,6 +62,13 @@ static bool at_end(const struct http_server *server)
 	return !server->n_conns && !server->n_listeners && !server->n_held;
 }
 
+static void listener_free(struct http_listener *listener)
+{
+	mem_free((char *)(uintptr_t)listener->prefix.p);
+	mem_free((struct cidr *)(uintptr_t)listener->trusted.items);
+	mem_free(listener);
+}
+
 static void server_free(struct http_server *server)
 {
 	struct list *node;
@@ -75,8 +82,7 @@ static void server_free(struct http_server *server)
 	while ((node = list_shift(&server->listeners))) {
 		struct http_listener *listener = container_of(node, struct http_listener, node);
 
-		mem_free((char *)(uintptr_t)listener->prefix.p);
-		mem_free(listener);
+		listener_free(listener);
 	}
 	timer_stop(&server->sweep);
 	timer_stop(&server->grace);
@@ -132,7 +138,10 @@ static void close_conns(struct http_server *server, enum conn_state state)
 
 static void on_grace_over(struct timer *timer)
 {
-	close_conns(container_of(timer, struct http_server, grace), CONN_IDLE);
+	struct http_server *server = container_of(timer, struct http_server, grace);
+
+	close_conns(server, CONN_GREET);
+	close_conns(server, CONN_IDLE);
 }
 
 /* Timers come before reads in a turn: one more turn reads what is there. */
@@ -153,7 +162,7 @@ void http_server_drain(struct http_server *server, void (*drained)(void *data), 
 	list_each(pos, tmp, &server->listeners)
 		net_listener_accept(&container_of(pos, struct http_listener, node)->net, SIZE_MAX);
 	close_listeners(server);
-	if (!list_empty(&server->conns[CONN_IDLE]))
+	if (!list_empty(&server->conns[CONN_IDLE]) || !list_empty(&server->conns[CONN_GREET]))
 		timer_start(&server->grace, server->loop, DRAIN_GRACE_MS, on_grace);
 	http_server_check(server);
 }
@@ -167,7 +176,7 @@ void http_server_destroy(struct http_server *server, void (*done)(void *data), v
 	server->on_destroyed = done;
 	server->destroyed_data = data;
 	close_listeners(server);
-	for (state = CONN_IDLE; state < CONN_CLOSED; state++)
+	for (state = CONN_GREET; state < CONN_CLOSED; state++)
 		close_conns(server, (enum conn_state)state);
 	http_server_check(server);
 }
@@ -176,11 +185,7 @@ void http_server_destroy(struct http_server *server, void (*done)(void *data), v
 
 static void on_stream(struct net_listener *net, struct stream *stream, const char *peer)
 {
-	struct http_listener *listener = net->data;
-
-	if (listener->wrap)
-		stream = listener->wrap(listener->wrap_data, stream, peer);
-	http_conn_start(listener, stream, peer);
+	http_conn_start(net->data, stream, peer);
 }
 
 static void on_trouble(struct net_listener *net, int code)
@@ -213,6 +218,15 @@ static bool prefix_ok(struct str prefix)
 	return prefix.n == 1 || prefix.p[prefix.n - 1] != '/';
 }
 
+static struct cidr_set copy_set(const struct cidr_set *set)
+{
+	struct cidr *items = set->n ? mem_alloc(set->n * sizeof(*items)) : NULL;
+
+	if (set->n)
+		memcpy(items, set->items, set->n * sizeof(*items));
+	return (struct cidr_set){ items, set->n };
+}
+
 int http_server_listen_on(struct http_server *server, const struct http_listen *listen, char *bound,
 			  size_t bound_size, struct err *err)
 {
@@ -230,6 +244,10 @@ int http_server_listen_on(struct http_server *server, const struct http_listen *
 	listener->wrap = listen->wrap;
 	listener->wrap_data = listen->wrap_data;
 	listener->prefix = str_of(mem_strdup(prefix));
+	listener->proxy_protocol = listen->proxy_protocol;
+	listener->forwarded = listen->forwarded;
+	listener->trusted = copy_set(&listen->trusted);
+	listener->net.reuse_port = listen->reuse_port;
 	listener->net.loop = server->loop;
 	listener->net.buffer = &server->buffer;
 	listener->net.data = listener;
@@ -238,8 +256,7 @@ int http_server_listen_on(struct http_server *server, const struct http_listen *
 	listener->net.on_closed = on_listener_closed;
 	rc = net_listen(&listener->net, address, bound, bound_size, err);
 	if (rc != 0) {
-		mem_free((char *)(uintptr_t)listener->prefix.p);
-		mem_free(listener);
+		listener_free(listener);
 		return rc;
 	}
 	list_append(&server->listeners, &listener->node);
@@ -275,6 +292,7 @@ struct http_server *http_server_create(struct loop *loop, const struct http_limi
 	server->buffer.p = mem_alloc(server->buffer.size);
 	for (i = 0; i < CONN_STATES; i++)
 		list_init(&server->conns[i]);
+	server->within[CONN_GREET] = server->limits.header_ms;
 	server->within[CONN_IDLE] = server->limits.idle_ms;
 	server->within[CONN_HEAD] = server->limits.header_ms;
 	server->within[CONN_BODY] = server->limits.body_ms;

@@ -17,6 +17,7 @@
 #ifndef OSBD_CORE_HTTP_SERVER_H
 #define OSBD_CORE_HTTP_SERVER_H
 
+#include "core/cidr.h"
 #include "core/http.h"
 #include "core/loop.h"
 #include "core/metric.h"
@@ -35,11 +36,17 @@ struct http_listen {
 	 * peer as in core/net. NULL: the connection itself. */
 	struct stream *(*wrap)(void *data, struct stream *under, const char *peer);
 	void *wrap_data;
+	bool reuse_port; /* as in core/net */
+	/* From trusted peers connections begin with a PROXY header, which says who is the peer: one
+	 * without is closed. Others do not send one: it would be a bad request. */
+	bool proxy_protocol;
+	bool forwarded; /* X-Forwarded-For and -Proto of trusted peers count: core/http_forwarded */
+	struct cidr_set trusted; /* copied */
 };
 
 int http_server_listen_on(struct http_server *server, const struct http_listen *listen, char *bound,
 			  size_t bound_size, struct err *err) MUST_CHECK;
-/* The same without a wrap. address: "127.0.0.1:8080", "[::1]:0", "unix:/run/osbd.sock"; prefix: "/" or "/osb". bound gets
+/* The same, plain. address: as in core/net; prefix: "/" or "/osb". bound gets
  * the real address ("127.0.0.1:41233"). Errors name the address. A unix socket that nobody
  * listens on any more is replaced. */
 int http_server_listen(struct http_server *server, const char *address, const char *prefix,

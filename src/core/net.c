@@ -8,6 +8,8 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -205,12 +207,15 @@ static void on_rested(struct timer *timer)
 
 static void peer_text(const struct sockaddr_storage *from, char *out, size_t size)
 {
+	const struct sockaddr_in *in = (const void *)from;
+	const struct in6_addr *in6 = &((const struct sockaddr_in6 *)(const void *)from)->sin6_addr;
+
 	if (from->ss_family == AF_INET)
-		inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)from)->sin_addr, out,
-			  (socklen_t)size);
+		inet_ntop(AF_INET, &in->sin_addr, out, (socklen_t)size);
+	else if (from->ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(in6))
+		inet_ntop(AF_INET, in6->s6_addr + 12, out, (socklen_t)size); /* a dual-stack fd */
 	else if (from->ss_family == AF_INET6)
-		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)from)->sin6_addr,
-			  out, (socklen_t)size);
+		inet_ntop(AF_INET6, in6, out, (socklen_t)size);
 	else
 		snprintf(out, size, "unix");
 }
@@ -240,7 +245,7 @@ void net_listener_accept(struct net_listener *listener, size_t max)
 			return;
 		}
 		listener->troubled = false;
-		stream = net_stream(listener->loop, listener->buffer, fd, !listener->path[0]);
+		stream = net_stream(listener->loop, listener->buffer, fd, listener->tcp);
 		if (!stream)
 			continue;
 		peer_text(&from, peer, sizeof(peer));
@@ -373,8 +378,11 @@ static int bind_address(struct net_listener *listener, const union any_address *
 	struct stat st;
 	int rc, yes = 1;
 
-	if (address->any.sa_family != AF_UNIX)
+	if (listener->tcp)
 		setsockopt(listener->fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+	if (listener->tcp && listener->reuse_port &&
+	    setsockopt(listener->fd, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof(yes)) != 0)
+		return err_from_uv(-errno);
 	if (address->any.sa_family == AF_INET6)
 		setsockopt(listener->fd, IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof(yes));
 	rc = bind(listener->fd, &address->any, size);
@@ -393,25 +401,97 @@ static int bind_address(struct net_listener *listener, const union any_address *
 	return listen(listener->fd, BACKLOG) == 0 ? 0 : err_from_uv(-errno);
 }
 
-static void bound_text(struct net_listener *listener, const char *address, char *out, size_t size)
+static int make_socket(struct net_listener *listener, const char *address, struct err *err)
+{
+	union any_address to;
+	socklen_t size = 0;
+	int rc;
+
+	if (str_starts(str_of(address), STR("unix:")))
+		rc = parse_unix(listener, address, &to, &size, err);
+	else
+		rc = parse_ip(address, &to, &size, err);
+	if (rc != 0)
+		return rc;
+	listener->tcp = to.any.sa_family != AF_UNIX;
+	listener->fd = socket(to.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (listener->fd < 0) {
+		rc = err_from_uv(-errno);
+		return err_set(err, rc, "%s: %s", address, err_str(rc));
+	}
+	rc = bind_address(listener, &to, size);
+	if (rc == 0)
+		return 0;
+	close(listener->fd);
+	return err_set(err, rc, "%s: %s", address,
+		       rc == ERR_BUSY     ? "the address is in use"
+		       : rc == ERR_EXISTS ? "a file that is no socket is in the way"
+					  : err_str(rc));
+}
+
+static bool option_is(int fd, int name, int wanted)
+{
+	socklen_t size = sizeof(int);
+	int value = 0;
+
+	return getsockopt(fd, SOL_SOCKET, name, &value, &size) == 0 && value == wanted;
+}
+
+/* A socket that somebody else has made. */
+static int take_socket(struct net_listener *listener, const char *address, struct err *err)
 {
 	union any_address real;
+	socklen_t size = sizeof(real);
+	uint64_t fd;
+	int flags;
+
+	if (!str_to_u64(str_of(address + 3), &fd) || fd > INT_MAX)
+		return bad_address(err, address, "fd: wants the number of a descriptor");
+	if (getsockname((int)fd, &real.any, &size) != 0 ||
+	    !option_is((int)fd, SO_TYPE, SOCK_STREAM) || !option_is((int)fd, SO_ACCEPTCONN, 1) ||
+	    (real.any.sa_family != AF_UNIX && real.any.sa_family != AF_INET &&
+	     real.any.sa_family != AF_INET6))
+		return bad_address(err, address, "the descriptor is no stream socket that listens");
+	flags = fcntl((int)fd, F_GETFL);
+	if (flags < 0 || fcntl((int)fd, F_SETFL, flags | O_NONBLOCK) != 0 ||
+	    fcntl((int)fd, F_SETFD, FD_CLOEXEC) != 0)
+		return bad_address(err, address, "the descriptor cannot be used");
+	listener->tcp = real.any.sa_family != AF_UNIX;
+	listener->fd = (int)fd;
+	return 0;
+}
+
+static void bound_text(const struct net_listener *listener, const char *address, char *out,
+		       size_t size)
+{
+	union any_address real = { 0 };
 	socklen_t n = sizeof(real);
-	unsigned port;
+	char host[INET6_ADDRSTRLEN];
 
 	if (listener->path[0] || getsockname(listener->fd, &real.any, &n) != 0) {
 		snprintf(out, size, "%s", address);
-		return;
+	} else if (real.any.sa_family == AF_UNIX) {
+		/* the name of an abstract one begins with NUL */
+		bool abstract = !real.un.sun_path[0];
+
+		n -= n < offsetof(struct sockaddr_un, sun_path)
+			     ? n
+			     : (socklen_t)offsetof(struct sockaddr_un, sun_path);
+		snprintf(out, size, "unix:%s%.*s", abstract ? "@" : "",
+			 (int)(abstract && n ? n - 1 : n), real.un.sun_path + abstract);
+	} else if (real.any.sa_family == AF_INET) {
+		inet_ntop(AF_INET, &real.in.sin_addr, host, sizeof(host));
+		snprintf(out, size, "%s:%u", host, ntohs(real.in.sin_port));
+	} else {
+		inet_ntop(AF_INET6, &real.in6.sin6_addr, host, sizeof(host));
+		snprintf(out, size, "[%s]:%u", host, ntohs(real.in6.sin6_port));
 	}
-	port = ntohs(real.any.sa_family == AF_INET ? real.in.sin_port : real.in6.sin6_port);
-	snprintf(out, size, "%.*s:%u", (int)(strrchr(address, ':') - address), address, port);
 }
 
 int net_listen(struct net_listener *listener, const char *address, char *bound, size_t bound_size,
 	       struct err *err)
 {
-	union any_address to;
-	socklen_t size = 0;
+	bool given = str_starts(str_of(address), STR("fd:"));
 	int rc;
 
 	listener->paused = listener->closing = false;
@@ -420,26 +500,14 @@ int net_listen(struct net_listener *listener, const char *address, char *bound, 
 	listener->rest = (struct timer){ 0 };
 	listener->dev = 0;
 	listener->ino = 0;
-	if (str_starts(str_of(address), STR("unix:")))
-		rc = parse_unix(listener, address, &to, &size, err);
-	else
-		rc = parse_ip(address, &to, &size, err);
+	rc = given ? take_socket(listener, address, err) : make_socket(listener, address, err);
 	if (rc != 0)
 		return rc;
-	listener->fd = socket(to.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (listener->fd < 0) {
-		rc = err_from_uv(-errno);
-		return err_set(err, rc, "%s: %s", address, err_str(rc));
-	}
-	rc = bind_address(listener, &to, size);
-	if (rc == 0)
-		rc = err_from_uv(uv_poll_init(&listener->loop->uv, &listener->poll, listener->fd));
+	rc = err_from_uv(uv_poll_init(&listener->loop->uv, &listener->poll, listener->fd));
 	if (rc != 0) {
-		close(listener->fd);
-		return err_set(err, rc, "%s: %s", address,
-			       rc == ERR_BUSY     ? "the address is in use"
-			       : rc == ERR_EXISTS ? "a file that is no socket is in the way"
-						  : err_str(rc));
+		if (!given)
+			close(listener->fd);
+		return err_set(err, rc, "%s: %s", address, err_str(rc));
 	}
 	listener->poll.data = listener;
 	bound_text(listener, address, bound, bound_size);

@@ -1,7 +1,8 @@
 /* core/net: TCP and unix sockets as streams, on libuv.
  *
  *   address  "127.0.0.1:8080", "[::1]:0" (numbers only: nothing is resolved; [::] does not take
- *            IPv4), "unix:/run/osbd.sock" (absolute). Port 0: the kernel picks one.
+ *            IPv4), "unix:/run/osbd.sock" (absolute), "fd:3" (a descriptor that listens already: it
+ *            belongs to the listener from then on). Port 0: the kernel picks one.
  *
  * A listener accepts by itself and hands over streams. When the process or the system has no
  * descriptor left it rests for NET_REST_MS and tries again; whoever waits, waits in the kernel.
@@ -29,6 +30,7 @@ struct net_buffer {
 struct net_listener {
 	struct loop *loop;
 	struct net_buffer *buffer; /* borrowed by the listener and by its connections */
+	bool reuse_port; /* other sockets that say so too may listen on the same address and port */
 	void *data;
 	/* peer: "127.0.0.1", "::1" or "unix"; borrowed for the call. The stream is the user's, who
 	 * ends it with stream_close(); its memory goes by itself after on_closed. */
@@ -41,8 +43,9 @@ struct net_listener {
 	uv_poll_t poll;
 	struct timer rest;
 	int fd;
-	bool paused, closing, resting, troubled;
-	char path[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* of a unix socket, else "" */
+	bool paused, closing, resting, troubled, tcp;
+	/* of a unix socket that we have made, else "" */
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	dev_t dev;
 	ino_t ino;
 };
@@ -50,7 +53,7 @@ struct net_listener {
 /* Fill loop, buffer, data and the callbacks first. bound gets the address with its real port. A
  * unix socket that nobody listens on any more is replaced. Errors name the address: ERR_INVALID
  * it is none, ERR_BUSY it is in use, ERR_ACCESS, ERR_NOENT, ERR_EXISTS a file that is no socket
- * is in the way. */
+ * is in the way. A descriptor that cannot be used stays open. */
 int net_listen(struct net_listener *listener, const char *address, char *bound, size_t bound_size,
 	       struct err *err) MUST_CHECK;
 /* While paused, connections wait in the kernel. */

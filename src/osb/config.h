@@ -19,6 +19,7 @@
 
 #include "core/arena.h"
 #include "core/buf.h"
+#include "core/cidr.h"
 #include "core/conf.h"
 #include "core/json.h"
 #include "core/log.h"
@@ -49,11 +50,18 @@ struct config_tls {
 	size_t n_suites;
 };
 
+enum config_proxy_protocol { CONFIG_PROXY_OFF, CONFIG_PROXY_REQUIRED };
+
 struct config_listen {
-	struct str address; /* as http_server_listen() wants it: "127.0.0.1:8080", "[::1]:0",
-			     * "unix:/run/osbd.sock" */
+	struct str address; /* "127.0.0.1:8080", "[::1]:0", "unix:/run/osbd.sock" as core/net wants
+			     * them; "systemd:NAME": core/activation knows the sockets */
 	struct str prefix;  /* "/" or "/osb", never with a slash at its end */
-	bool local;         /* loopback or unix: only this machine gets there */
+	bool local;         /* loopback or unix, without proxies: only this machine gets there */
+	bool reuse_port;
+	enum config_proxy_protocol proxy_protocol;
+	bool forwarded;
+	struct cidr *trusted;
+	size_t n_trusted;
 	const struct config_tls *tls; /* NULL: without */
 };
 

@@ -101,8 +101,9 @@ static void settle_authentication(const struct config *config, struct conf_error
 			conf_errors_add(errors, json_get(config->node, "authentication"),
 					"authentication",
 					"none is allowed on loopback and unix sockets only, not on "
-					"%.*s",
-					STR_ARG(config->listen[i].address));
+					"%.*s%s",
+					STR_ARG(config->listen[i].address),
+					config->listen[i].n_trusted ? ", which proxies ask" : "");
 }
 
 static void settle_listen(const struct config *config, struct conf_errors *errors)

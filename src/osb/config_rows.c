@@ -4,11 +4,8 @@
 #include "core/digest.h"
 #include "core/mem.h"
 #include "core/yaml.h"
-#include "tls/tls_suite.h"
 
-#include <arpa/inet.h>
 #include <stdlib.h>
-#include <sys/un.h>
 
 #define SECOND 1000LL
 #define MINUTE (60 * SECOND)
@@ -16,223 +13,6 @@
 #define DAY (24 * HOUR)
 #define KIB 1024LL
 #define MIB (1024 * KIB)
-#define NAME_LEN 64 /* bytes of the names of platforms and sealing keys */
-
-static const struct conf_key path_row = { "", CONF_PATH, CONF_NONEMPTY };
-
-/* -- listeners and platforms ------------------------------------------------------------- */
-
-/* "127.0.0.1:80", "[::1]:80"; *local: only this machine gets there. */
-static bool is_tcp_address(struct str text, bool *local)
-{
-	char host[INET6_ADDRSTRLEN];
-	unsigned char bytes[16];
-	struct str name, port;
-	const char *colon = memrchr(text.p, ':', text.n);
-	uint64_t number;
-	int family = AF_INET;
-
-	if (!colon)
-		return false;
-	name = str_make(text.p, (size_t)(colon - text.p));
-	port = str_make(colon + 1, text.n - name.n - 1);
-	if (port.n > 5 || !str_to_u64(port, &number) || number > 65535)
-		return false;
-	if (name.n > 2 && name.p[0] == '[' && name.p[name.n - 1] == ']') {
-		name = str_make(name.p + 1, name.n - 2);
-		family = AF_INET6;
-	}
-	if (name.n >= sizeof(host))
-		return false;
-	memcpy(host, name.p, name.n);
-	host[name.n] = '\0';
-	if (inet_pton(family, host, bytes) != 1)
-		return false;
-	if (family == AF_INET)
-		*local = bytes[0] == 127;
-	else
-		*local = memcmp(bytes, &in6addr_loopback, 16) == 0;
-	return true;
-}
-
-static void check_listen(struct conf *conf, const struct json *node, void *item)
-{
-	struct config_listen *listen = item;
-	struct str path = listen->address;
-
-	if (!str_starts(path, STR("unix:"))) {
-		if (!is_tcp_address(path, &listen->local))
-			conf_error(conf, json_get(node, "address"),
-				   "must be a numeric address and a port, such as 127.0.0.1:8080 "
-				   "or [::1]:8080, or unix:/PATH");
-		return;
-	}
-	listen->local = true;
-	path = str_make(path.p + 5, path.n - 5);
-	if (!path.n || path.p[0] != '/')
-		conf_error(conf, json_get(node, "address"), "must be unix: and an absolute path");
-	else if (path.n >= sizeof(((struct sockaddr_un *)0)->sun_path))
-		conf_error(conf, json_get(node, "address"), "must have a path of at most %zu bytes",
-			   sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
-}
-
-/* "/" or "/a/b": a slash at the end goes. */
-static void check_prefix(struct conf *conf, const struct json *node, void *field)
-{
-	struct str *prefix = field, left = *prefix, part;
-	bool good = prefix->n && prefix->p[0] == '/';
-
-	if (prefix->n > 1 && prefix->p[prefix->n - 1] == '/') {
-		*prefix = str_of(arena_strndup(conf->arena, prefix->p, prefix->n - 1));
-		left = *prefix;
-	}
-	str_cut(left, '/', &left); /* what stands before the first slash is empty */
-	while (good && prefix->n > 1 && left.p) {
-		part = str_cut(left, '/', &left);
-		good = part.n && str_is_unreserved(part) && !str_is(part, ".") &&
-		       !str_is(part, "..");
-	}
-	if (!good)
-		conf_error(conf, node,
-			   "must be a path such as / or /osb, of letters, digits and "
-			   "- . _ ~");
-}
-
-/* FILE or {file: FILE}: keys are written like other secrets, too, but stay where they are, to be
- * read again when they change. */
-static void decode_key_file(struct conf *conf, const struct json *node, void *field)
-{
-	const struct json *file = json_get(node, "file");
-	size_t before = conf->errors->n_errors;
-
-	conf_value(conf, &path_row, file && json_len(node) == 1 ? file : node, field);
-	if (conf->errors->n_errors == before && !((struct str *)field)->n)
-		conf_error(conf, node, "must be the name of a file");
-}
-
-static const struct conf_name client_names[] = {
-	{ "optional", CONFIG_CLIENTS_OPTIONAL },
-	{ "required", CONFIG_CLIENTS_REQUIRED },
-	{ NULL, 0 },
-};
-
-static const struct conf_name version_names[] = {
-	{ "1.2", CONFIG_TLS_12 },
-	{ "1.3", CONFIG_TLS_13 },
-	{ NULL, 0 },
-};
-
-static void check_suite(struct conf *conf, const struct json *node, void *item)
-{
-	const struct str *name = item;
-
-	if (!tls_suite(*name))
-		conf_error(conf, node, "there is no suite \"%.*s\" here", STR_ARG(*name));
-}
-
-static const struct conf_key suite_row = { "", CONF_STRING, CONF_NONEMPTY,
-					   .width = sizeof(struct str), .check = check_suite };
-
-#define PAIR_ROWS(type, member)                                                                   \
-	{ "certificate",                                                                          \
-	  CONF_PATH,                                                                              \
-	  CONF_REQUIRED | CONF_NONEMPTY,                                                          \
-	  CONF_AT(type, member certificate),                                                      \
-	  .doc = "The certificate and those above it, PEM, its own first.",                       \
-	  .example = "/etc/osbd/tls.pem" },                                                       \
-	{                                                                                         \
-		"key", CONF_CUSTOM, CONF_REQUIRED, CONF_AT(type, member key),                     \
-			.decode = decode_key_file, .kind = "path or {file: PATH}",                \
-			.doc = "Its private key, PEM, without a passphrase. P-256 costs half of " \
-			       "what RSA does.",                                                  \
-			.example = "/etc/osbd/tls.key"                                            \
-	}
-
-static const struct conf_key pair_rows[] = { PAIR_ROWS(struct config_tls_pair, ), { 0 } };
-
-static const struct conf_key tls_rows[] = {
-	PAIR_ROWS(struct config_tls, first.),
-	{ "more", CONF_LIST, CONF_HIDDEN, CONF_LIST_AT(struct config_tls, more, n_more),
-	  .rows = pair_rows, .max = 64,
-	  .doc = "More certificates: a client gets the one for the name it asks for, and the first "
-		 "one when none is.",
-	  .example = "[{certificate: other.pem, key: other.key}]" },
-	{ "client_ca", CONF_PATH, CONF_HIDDEN | CONF_NONEMPTY,
-	  CONF_AT(struct config_tls, client_ca),
-	  .doc = "Certificates of those who sign clients' certificates, PEM: clients are asked for "
-		 "one, and a wrong one is refused. Who has one is the user whose `certificate` is "
-		 "among its names.",
-	  .example = "/etc/osbd/clients.pem" },
-	{ "client", CONF_ENUM, CONF_HIDDEN, CONF_AT(struct config_tls, client),
-	  .fallback = "optional", .names = client_names,
-	  .doc = "Whether clients must show a certificate." },
-	{ "min_version", CONF_ENUM, 0, CONF_AT(struct config_tls, min_version), .fallback = "1.2",
-	  .names = version_names, .doc = "The oldest version of TLS that is spoken." },
-	{ "suites", CONF_LIST, CONF_HIDDEN, CONF_LIST_AT(struct config_tls, suites, n_suites),
-	  .item = &suite_row, .min = 1, .max = 32,
-	  .doc = "The only cipher suites that are used, by IANA's names, the best first. There are "
-		 "none without forward secrecy and authenticated encryption.",
-	  .example = "[TLS_AES_128_GCM_SHA256, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256]" },
-	{ 0 },
-};
-
-static const struct conf_key listen_rows[] = {
-	{ "address", CONF_STRING, CONF_REQUIRED, CONF_AT(struct config_listen, address),
-	  .doc = "A numeric address and a port (IPv6 in brackets; port 0 is any free one), or "
-		 "unix: "
-		 "and the absolute path of a socket.",
-	  .example = "127.0.0.1:8080" },
-	{ "prefix", CONF_STRING, 0, CONF_AT(struct config_listen, prefix), .fallback = "/",
-	  .check = check_prefix,
-	  .doc = "What all URLs begin with here, for a server that mounts osbd below its own." },
-	{ "tls", CONF_OBJECT, CONF_OPTIONAL | CONF_HIDDEN, CONF_AT(struct config_listen, tls),
-	  .rows = tls_rows, .size = sizeof(struct config_tls),
-	  .doc = "TLS 1.2 and 1.3. The files are read again when they change, and at SIGHUP; "
-		 "connections go on." },
-	{ 0 },
-};
-
-static void check_plain_name(struct conf *conf, const struct json *node, void *field)
-{
-	const struct str *name = field;
-
-	if (!name->n || name->n > NAME_LEN || !str_is_unreserved(*name))
-		conf_error(conf, node, "must have 1 to %d letters, digits or - . _ ~", NAME_LEN);
-}
-
-static void check_admin_address(struct conf *conf, const struct json *node, void *field)
-{
-	struct str *address = field;
-	struct config_admin *admin = container_of(address, struct config_admin, listen.address);
-
-	if (address->n && !is_tcp_address(*address, &admin->listen.local))
-		conf_error(conf, node,
-			   "must be a numeric address and a port, such as 127.0.0.1:9080");
-}
-
-static const struct conf_key admin_rows[] = {
-	{ "address", CONF_STRING, CONF_HIDDEN, CONF_AT(struct config_admin, listen.address),
-	  .check = check_admin_address,
-	  .doc = "A numeric address and port. On an address that others reach, metrics and orphans "
-		 "want a user of the role operator or monitor.",
-	  .example = "127.0.0.1:9080" },
-	{ "socket", CONF_PATH, CONF_HIDDEN, CONF_AT(struct config_admin, socket),
-	  .doc = "A unix socket, for administration on this machine.",
-	  .example = "/run/osbd/admin.sock" },
-	{ 0 },
-};
-
-static const struct conf_key platform_rows[] = {
-	{ "name", CONF_STRING, CONF_REQUIRED, CONF_AT(struct config_platform, name),
-	  .check = check_plain_name,
-	  .doc = "Its name, which instances are stored under: never change it while there are "
-		 "some.",
-	  .example = "default" },
-	{ "prefix", CONF_STRING, 0, CONF_AT(struct config_platform, prefix), .fallback = "/",
-	  .check = check_prefix,
-	  .doc = "What this platform's URLs begin with, behind the listener's prefix." },
-	{ 0 },
-};
 
 /* -- users ------------------------------------------------------------------------------- */
 
@@ -484,7 +264,7 @@ static void decode_key(struct conf *conf, const struct json *node, void *field)
 
 static const struct conf_key seal_key_rows[] = {
 	{ "id", CONF_STRING, CONF_REQUIRED, CONF_AT(struct config_seal_key, id),
-	  .check = check_plain_name, .doc = "Its name, which is stored with all that it seals.",
+	  .check = config_check_name, .doc = "Its name, which is stored with all that it seals.",
 	  .example = "2026-11" },
 	{ "key", CONF_CUSTOM, CONF_REQUIRED, CONF_AT(struct config_seal_key, key),
 	  .decode = decode_key, .kind = "secret",
@@ -791,17 +571,17 @@ static const struct conf_name authentication_names[] = {
 
 const struct conf_key config_file_rows[] = {
 	{ "listen", CONF_LIST, 0, CONF_LIST_AT(struct config_file, config.listen, config.n_listen),
-	  .rows = listen_rows, .fallback = "[{address: 127.0.0.1:8080}]", .min = 1, .max = 64,
-	  .each = check_listen,
+	  .rows = config_listen_rows, .fallback = "[{address: 127.0.0.1:8080}]", .min = 1,
+	  .max = 64, .each = config_check_listen,
 	  .doc = "Where requests are taken. Without TLS: only from this machine, or behind a "
 		 "server that speaks it." },
-	{ "admin", CONF_OBJECT, 0, CONF_AT(struct config_file, config.admin), .rows = admin_rows,
-	  .size = sizeof(struct config_admin),
+	{ "admin", CONF_OBJECT, 0, CONF_AT(struct config_file, config.admin),
+	  .rows = config_admin_rows, .size = sizeof(struct config_admin),
 	  .doc = "Where /healthz (alive), /readyz (ready for requests), /metrics (Prometheus text) "
 		 "and /orphans are served. Nowhere unless it is said." },
 	{ "platforms", CONF_LIST, CONF_RELOADABLE,
 	  CONF_LIST_AT(struct config_file, config.platforms, config.n_platforms),
-	  .rows = platform_rows, .fallback = "[{name: default}]", .min = 1, .max = 64,
+	  .rows = config_platform_rows, .fallback = "[{name: default}]", .min = 1, .max = 64,
 	  .doc = "Who may have instances here: each platform sees its own." },
 	{ "authentication", CONF_ENUM, CONF_RELOADABLE, FILE_(authentication), .fallback = "basic",
 	  .names = authentication_names,

@@ -36,6 +36,12 @@ struct config_file {
 	bool memory;
 };
 
+/* In osb/config_listen: of a struct config_listen, with its check, config_admin, config_platform. */
+extern const struct conf_key config_listen_rows[], config_admin_rows[], config_platform_rows[];
+void config_check_listen(struct conf *conf, const struct json *node, void *item);
+/* A struct str: the name of a platform or a key. */
+void config_check_name(struct conf *conf, const struct json *node, void *field);
+
 /* Of a struct config_file. */
 extern const struct conf_key config_file_rows[];
 

@@ -212,7 +212,7 @@ static void test_listen(void **state)
 {
 	static const char bad[] =
 		"t.yml:1:20: listen[0]: must be a numeric address and a port, such as "
-		"127.0.0.1:8080 or [::1]:8080, or unix:/PATH\n";
+		"127.0.0.1:8080 or [::1]:8080, or unix:/PATH, or systemd:NAME\n";
 
 	(void)state;
 	fails("listen: [{address: 'localhost:80'}]\n" USERS, bad);
@@ -235,6 +235,64 @@ static void test_listen(void **state)
 	fails("listen: [{address: '[::1]:8'}, {address: '[::1]:8'}]\n" USERS,
 	      "t.yml:1:32: listen: [::1]:8 stands twice\n");
 	fails("listen: []\n" USERS, "t.yml:1:9: listen: must have 1 to 64 entries, not 0\n");
+}
+
+static void test_listen_proxies(void **state)
+{
+	static const char text[] =
+		"listen:\n"
+		"  - {address: '127.0.0.1:1'}\n"
+		"  - {address: '127.0.0.1:2', proxy_protocol: required, trusted: [10.0.0.0/8, "
+		"unix]}\n"
+		"  - {address: 'systemd:web', forwarded: true, trusted: ['2001:db8::/32']}\n"
+		"  - {address: '0.0.0.0:80', reuse_port: true, proxy_protocol: off}\n" USERS;
+	const struct config_listen *l;
+	struct fixture f = { 0 };
+
+	(void)state;
+	assert_int_equal(parse(&f, text), 0);
+	l = f.config->listen;
+	assert_int_equal(l[0].proxy_protocol, CONFIG_PROXY_OFF);
+	assert_false(l[0].forwarded || l[0].reuse_port || l[0].n_trusted);
+	assert_true(l[0].local);
+	assert_int_equal(l[1].proxy_protocol, CONFIG_PROXY_REQUIRED);
+	assert_false(l[1].local); /* the proxy is here, who asks by it need not be */
+	assert_int_equal(l[1].n_trusted, 2);
+	assert_int_equal(l[1].trusted[0].bits, 96 + 8);
+	assert_true(l[1].trusted[1].local);
+	assert_string_equal(l[2].address.p, "systemd:web");
+	assert_true(l[2].forwarded);
+	assert_false(l[2].local);
+	assert_true(l[3].reuse_port);
+	finish(&f);
+
+	fails("listen: [{address: '[::1]:8', proxy_protocol: required}]\n" USERS,
+	      "t.yml:1:10: listen[0]: `trusted` must name the proxies that are believed\n");
+	fails("listen: [{address: '[::1]:8', forwarded: true, trusted: []}]\n" USERS,
+	      "t.yml:1:57: listen[0]: `trusted` must name the proxies that are believed\n");
+	fails("listen: [{address: '[::1]:8', trusted: [unix]}]\n" USERS,
+	      "t.yml:1:40: listen[0]: `trusted` says nothing without proxy_protocol or "
+	      "forwarded\n");
+	fails("listen: [{address: '[::1]:8', forwarded: true, trusted: [proxy.local]}]\n" USERS,
+	      "t.yml:1:58: listen[0].trusted[0]: must be a numeric address or network, such as "
+	      "192.0.2.7, 10.0.0.0/8 or 2001:db8::/32, or unix\n");
+	fails("listen: [{address: '[::1]:8', forwarded: true, trusted: [10.1.2.3/8]}]\n" USERS,
+	      "t.yml:1:58: listen[0].trusted[0]: must be a network without bits behind its length, "
+	      "such as 10.0.0.0/8\n");
+	fails("listen: [{address: 'unix:/s', reuse_port: true}]\n" USERS,
+	      "t.yml:1:20: listen[0]: reuse_port is for an address and a port only\n");
+	fails("listen: [{address: 'systemd:web', reuse_port: true}]\n" USERS,
+	      "t.yml:1:20: listen[0]: reuse_port is for an address and a port only\n");
+	fails("listen: [{address: 'systemd:'}]\n" USERS,
+	      "t.yml:1:20: listen[0]: must be systemd: and the name of a socket\n");
+	fails("listen: [{address: 'systemd:a:b'}]\n" USERS,
+	      "t.yml:1:20: listen[0]: must be systemd: and the name of a socket\n");
+	fails("listen: [{address: 'systemd:a'}, {address: 'systemd:a'}]\n" USERS,
+	      "t.yml:1:34: listen: systemd:a stands twice\n");
+	fails("listen: [{address: '[::1]:8', forwarded: true, trusted: [unix]}]\n"
+	      "authentication: none\n",
+	      "t.yml:2:17: authentication: none is allowed on loopback and unix sockets only, not "
+	      "on [::1]:8, which proxies ask\n");
 }
 
 static void test_tls(void **state)
@@ -486,11 +544,12 @@ static void test_reference(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rows),         cmocka_unit_test(test_least),
-		cmocka_unit_test(test_whole),        cmocka_unit_test(test_listen),
-		cmocka_unit_test(test_tls),          cmocka_unit_test(test_users),
-		cmocka_unit_test(test_other_checks), cmocka_unit_test(test_not_yaml),
-		cmocka_unit_test(test_load),         cmocka_unit_test(test_reference),
+		cmocka_unit_test(test_rows),           cmocka_unit_test(test_least),
+		cmocka_unit_test(test_whole),          cmocka_unit_test(test_listen),
+		cmocka_unit_test(test_listen_proxies), cmocka_unit_test(test_tls),
+		cmocka_unit_test(test_users),          cmocka_unit_test(test_other_checks),
+		cmocka_unit_test(test_not_yaml),       cmocka_unit_test(test_load),
+		cmocka_unit_test(test_reference),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
