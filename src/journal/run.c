@@ -305,7 +305,7 @@ void journal_drop_all(struct journal *journal)
 
 static uint64_t passed(struct journal *journal, uint64_t since)
 {
-	uint64_t now = loop_wall(journal->loop);
+	uint64_t now = store_now(journal->store);
 
 	return since && now > since ? now - since : 0; /* a clock that was set back: nothing */
 }
@@ -345,18 +345,38 @@ static void give_up(struct journal_op *job, const struct err *why)
 	write_end(job);
 }
 
+/* Nodes of two versions, or of two configurations, share the store for a while: what this one does
+ * not know is another's to run. */
+static bool others_may_know(const struct journal *journal)
+{
+	return journal->lease.needed && journal->lease.nodes > 1;
+}
+
+static void leave_to_others(struct journal_op *job, const struct err *why)
+{
+	log_warn(&job->op.log, "%s: left to another node: %s", job->op.name, why->text);
+	job->given_up = true;
+	journal_pause_claims(job->journal);
+	job->release = (struct store_release){
+		.call = { .done = released, .data = job },
+		.op = job->row.seq,
+		.fence = job->row.fence,
+	};
+	store_release(job->journal->store, &job->release);
+}
+
 /* The slot is taken already. */
 void journal_run_row(struct journal *journal, struct journal_slots *slots,
 		     const struct store_claimed *row)
 {
 	struct journal_op *job;
 	struct err err = { 0 };
-	bool nobody = false;
+	bool nobody = false, unknown = false;
 
 	job = journal->options.user->make(journal->options.data, row, &err);
 	if (!job) {
 		job = make_nobody(journal, &row->op);
-		nobody = true;
+		nobody = unknown = true;
 	}
 	job->journal = journal;
 	job->slots = slots;
@@ -372,7 +392,11 @@ void journal_run_row(struct journal *journal, struct journal_slots *slots,
 	if (!nobody && op_resume(&job->op, row->op.step, row->op.back, row->op.memo,
 				 passed(journal, row->op.began),
 				 passed(journal, row->op.step_began), &err) < 0)
-		nobody = true;
+		nobody = unknown = true;
+	if (unknown && others_may_know(journal)) {
+		leave_to_others(job, &err);
+		return;
+	}
 	if (nobody) {
 		give_up(job, &err);
 		return;

@@ -60,6 +60,12 @@ static void on_claim_retry(struct timer *timer)
 	journal_look_for_work(container_of(timer, struct journal, claim.retry));
 }
 
+void journal_pause_claims(struct journal *journal)
+{
+	if (!journal->draining)
+		timer_start(&journal->claim.retry, journal->loop, CLAIM_PAUSE, on_claim_retry);
+}
+
 static void claimed(struct call *call, int status)
 {
 	struct journal *journal = call->data;
@@ -70,9 +76,7 @@ static void claimed(struct call *call, int status)
 
 	if (status < 0) {
 		arena_finish(&journal->claim.arena);
-		if (!journal->draining)
-			timer_start(&journal->claim.retry, journal->loop, CLAIM_PAUSE,
-				    on_claim_retry);
+		journal_pause_claims(journal);
 		journal_check_drained(journal);
 		return;
 	}

@@ -68,6 +68,8 @@ void journal_take_slot(struct journal *journal, struct journal_slots *slots);
 void journal_give_slot(struct journal *journal, struct journal_slots *slots);
 /* Claims what waits, if there is a slot for it. */
 void journal_look_for_work(struct journal *journal);
+/* Claims nothing for a second. */
+void journal_pause_claims(struct journal *journal);
 /* Runs a row that this process owns; its slot is taken already. */
 void journal_run_row(struct journal *journal, struct journal_slots *slots,
 		     const struct store_claimed *row);

@@ -23,6 +23,7 @@ struct world {
 	int status[4];
 	size_t n_begins, n_begun;
 	/* the store */
+	bool alone;
 	bool away, lose; /* renewals: fail; say that the lease had ended */
 	int64_t halted;  /* renewals say that this op is */
 	unsigned renewals, firsts, writes, leaves;
@@ -73,7 +74,7 @@ static void shared_renew(struct store *store, struct store_renew *c)
 	}
 	assert_int_equal(c->lease, SEC(15));
 	c->lost = w->lose;
-	c->nodes = 2;
+	c->nodes = w->alone ? 1 : 2;
 	if (w->halted) {
 		c->halted = &w->halted;
 		c->n_halted = 1;
@@ -163,7 +164,11 @@ static struct journal_op *make(void *data, const struct store_claimed *row, stru
 	struct world *w = data;
 	struct task *t = mem_zalloc(sizeof(*t));
 
-	(void)err;
+	if (str_is(row->op.plan_id, "unknown")) {
+		mem_free(t);
+		err_set(err, ERR_NOENT, "there is no such plan");
+		return NULL;
+	}
 	t->w = w;
 	op_init(&t->job.op);
 	t->job.op.name = store_verb_name(row->op.verb);
@@ -177,7 +182,8 @@ static struct journal_op *make(void *data, const struct store_claimed *row, stru
 static void result(struct journal_op *op, struct store_end *end)
 {
 	(void)end;
-	container_of(op, struct task, job)->w->ended++;
+	if (!op->given_up)
+		container_of(op, struct task, job)->w->ended++;
 }
 
 static void free_task(struct journal_op *op)
@@ -464,6 +470,12 @@ static void test_told_by_another_node(void **state)
 	assert_int_equal(w->ended, 1);
 }
 
+static void on_got(struct call *call, int status)
+{
+	assert_int_equal(status, 0);
+	*(bool *)call->data = true;
+}
+
 static void on_waited(struct call *call, int status)
 {
 	*(int *)call->data = status;
@@ -488,6 +500,43 @@ static void test_an_end_elsewhere(void **state)
 	run_ms(w, 100);
 	assert_int_equal(status, 0);
 	assert_true(wait.ended);
+}
+
+static enum store_op_state state_of(struct world *w, const char *instance)
+{
+	struct store_get get = { .call = { .done = on_got },
+				 .arena = &w->arena,
+				 .platform = STR("p"),
+				 .instance_id = str_of(instance) };
+	bool got = false;
+
+	get.call.data = &got;
+	store_get(w->real, &get);
+	assert_true(loop_run_until(&w->loop, &got));
+	return get.op.state;
+}
+
+/* Nodes roll: a plan that this one does not know is left to the others, and tried now and then; the
+ * last that is left says that nobody knows it. */
+static void test_what_others_may_know(void **state)
+{
+	struct world *w = *state;
+	unsigned writes;
+
+	journal_start(w->journal);
+	run_ms(w, 100);
+	provision(w, "unknown");
+	run_ms(w, SEC(4));
+	assert_in_range(w->writes, 2, 6); /* released again and again, but not in haste */
+	assert_int_not_equal(state_of(w, "i1"), STORE_OP_ENDED);
+	assert_int_equal(journal_running(w->journal), 0);
+	w->alone = true;
+	run_ms(w, SEC(8));
+	assert_int_equal(state_of(w, "i1"), STORE_OP_ENDED);
+	writes = w->writes;
+	run_ms(w, SEC(8));
+	assert_int_equal(w->writes, writes);
+	assert_int_equal(w->asks, 0);
 }
 
 static void test_left_when_drained(void **state)
@@ -517,6 +566,7 @@ int main(void)
 		TEST(test_halted_by_another_node),
 		TEST(test_told_by_another_node),
 		TEST(test_an_end_elsewhere),
+		TEST(test_what_others_may_know),
 		TEST(test_left_when_drained),
 	};
 
