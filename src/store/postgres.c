@@ -134,6 +134,7 @@ static void destroy(struct pg *pg)
 	metrics_remove(&pg->commit_failures);
 	metrics_remove(&pg->commit_seconds);
 	metrics_remove(&pg->doubts);
+	metrics_remove(&pg->statements);
 	for (i = 0; i < Q_LAST; i++)
 		mem_free(pg->cursors[i]);
 	seal_keys_destroy(pg->db.keys);
@@ -226,8 +227,13 @@ static void add_metrics(struct pg *pg, struct metrics *metrics)
 				      .name = "osbd_store_doubts_total",
 				      .help = "Commits whose reply was lost; their outcomes were "
 					      "read back." };
+	pg->statements = (struct metric){ .kind = METRIC_COUNTER,
+					  .name = "osbd_store_statements_total",
+					  .help = "Statements sent for the store's calls, "
+						  "BEGIN and COMMIT apart." };
 	if (!metrics)
 		return;
+	metrics_add(metrics, &pg->statements);
 	metrics_add(metrics, &pg->doubts);
 	metrics_add(metrics, &pg->commits);
 	metrics_add(metrics, &pg->commit_failures);

@@ -440,6 +440,7 @@ static void send_reads(struct pg_tx *tx)
 			sql_add_params(&tx->sql, postgres_stmt(read->query, tx->options.locks),
 				       read->params, (size_t)read->n_params);
 		read->sent = true;
+		metric_inc(&tx->pg->statements, 1);
 	}
 }
 
@@ -447,6 +448,7 @@ static void send_writes(struct pg_tx *tx)
 {
 	size_t i;
 
+	metric_inc(&tx->pg->statements, (double)tx->n_writes);
 	for (i = 0; i < tx->n_writes; i++) {
 		struct pg_write *write = &tx->writes[i];
 

@@ -388,6 +388,31 @@ static void test_watch(void **state)
 	assert_int_equal(n->told, d.op.seq);
 }
 
+/* -- what a call costs ---------------------------------------------------------------------- */
+
+static void test_cost(void **state)
+{
+	struct nodes *n = *state;
+	struct fixture *f = on(n, 0);
+	const struct metric *sent = &pg_of(f->store)->statements;
+	struct store_begin c;
+	double before = sent->value;
+
+	c = start(f, STORE_PROVISION, "i1", NULL);
+	assert_true(sent->value - before <= 6); /* four that read, two that write */
+	before = sent->value;
+	assert_int_equal(look(f, "i1", NULL).op.state, STORE_OP_RUNNING);
+	assert_true(sent->value - before == 1); /* a poll: one indexed query */
+	end_ok(f, &c.op);
+	at_once(f, STORE_BIND, "i1", "b1");
+	before = sent->value;
+	assert_int_equal(look(f, "i1", "b1").op.result, STORE_SUCCEEDED);
+	assert_true(sent->value - before == 2);
+	before = sent->value;
+	assert_int_equal(look(f, "i9", NULL).instance.seq, 0);
+	assert_true(sent->value - before == 1);
+}
+
 /* -- keys ----------------------------------------------------------------------------------- */
 
 static struct str sealed_with(struct nodes *n, const char *instance)
@@ -584,7 +609,8 @@ int main(void)
 		NODES(test_same_put),    NODES(test_other_put),   NODES(test_opposites),
 		NODES(test_no_deadlock), NODES(test_takeover),    NODES(test_leave),
 		NODES(test_slots),       NODES(test_halt_across), NODES(test_watch),
-		NODES(test_keys),        NODES(test_lost_reply),  NODES(test_away),
+		NODES(test_cost),        NODES(test_keys),        NODES(test_lost_reply),
+		NODES(test_away),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
