@@ -266,6 +266,10 @@ static void answer_full(struct exchange *ex)
 
 static void answer_conflict(struct exchange *ex)
 {
+	if (ex->begin.begin.binding.state == STORE_EXPIRED) {
+		answer_error(ex, 409, "Conflict", "the service binding of this id has expired");
+		return;
+	}
 	answer_error(ex, 409, "Conflict", "a %s of this id exists with other attributes",
 		     ex->binding_id.n ? "service binding" : "service instance");
 }

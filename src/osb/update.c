@@ -144,6 +144,13 @@ static void patch_instance(struct exchange *ex)
 
 void instance_patch(struct exchange *ex)
 {
+	struct str ignored;
+	struct err err;
+
 	ex->verb = STORE_UPDATE;
-	exchange_get(ex, patch_instance);
+	if (json_want_string(ex->body, "", "service_id", JSON_REQUIRED | JSON_NONEMPTY, &ignored,
+			     &err) < 0)
+		bad_body(ex, &err); /* whether there is such an instance or not */
+	else
+		exchange_get(ex, patch_instance);
 }

@@ -290,3 +290,10 @@ def test_a_failed_update_changes_nothing(osbd):
     unchanged(b, iid, before)
     assert b.provision(iid, "fragile", parameters={"a": 1}).status_code == 200
     refused(b.provision(iid, "fragile", "large", parameters={"a": 2}), 409, "Conflict")
+
+
+def test_body_before_existence(b):
+    """What is wrong with the request is said first, whether there is such an instance or not."""
+    r = b.ask("PATCH", f"/v2/service_instances/{rig.new_id()}", {})
+    assert r.status_code == 400
+    assert "service_id" in r.json()["description"]
