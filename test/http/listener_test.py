@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import time
@@ -245,6 +246,87 @@ def test_drain_does_not_wait_for_headers(osbd):
         assert everything(silent) == b"" and everything(half) == b""
 
 
+# -- before TLS ---------------------------------------------------------------------------------
+
+TLS = ", tls: {certificate: CERTS/one.pem, key: CERTS/one.key}"
+
+
+@pytest.fixture(scope="module")
+def certs(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("certs")
+    subprocess.run(["sh", f"{rig.TREE}/test/certs.sh", str(directory)], check=True)
+    return str(directory)
+
+
+def say_tls(port, certs, header, together):
+    """The header, and TLS behind it: in the same segment as its first bytes, or later."""
+    context = ssl.create_default_context(cafile=f"{certs}/ca.pem")
+    come, go = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(come, go, server_hostname="one.test")
+    got = b""
+    with connect(port) as s:
+        if not together:
+            s.sendall(header)
+            time.sleep(0.05)
+            header = b""
+
+        def do(what, *args):
+            nonlocal header
+            while True:
+                try:
+                    return what(*args)
+                except ssl.SSLWantReadError:
+                    s.sendall(header + go.read())
+                    header = b""
+                    more = s.recv(65536)
+                    come.write(more) if more else come.write_eof()
+
+        do(tls.do_handshake)
+        tls.write(request())
+        try:
+            while piece := do(tls.read, 65536):
+                got += piece
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            pass
+    return got
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("header", [V1, v2(), LOCAL])
+def test_header_before_tls(osbd, certs, header, together):
+    d = start(osbd, proxied(more=TLS.replace("CERTS", certs)))
+    assert status(say_tls(d.port, certs, header, together)) == SERVED
+    logged(d, ("127.0.0.1", None, None) if header == LOCAL
+           else ("198.51.100.7", "127.0.0.1", None))
+    # TLS without a header, a header inside of TLS, plain HTTP behind the header
+    with pytest.raises((ssl.SSLError, OSError)):
+        say_tls(d.port, certs, b"", together)
+    assert rig.wait_until(lambda: "127.0.0.1 sends no PROXY header" in d.log())
+    assert status(say(d.port, header + request())) is None
+    assert len(peers(d)) == 1
+
+
+def test_handshake_of_the_client(osbd, certs):
+    """What goes wrong in TLS is said of the client, not of the balancer."""
+    d = start(osbd, proxied(more=TLS.replace("CERTS", certs)).replace("level: info",
+                                                                      "level: debug"))
+    say(d.port, v2("198.51.100.66") + b"garbage that is no TLS at all\r\n")
+    assert rig.wait_until(lambda: "TLS handshake with 198.51.100.66" in d.log())
+
+
+def test_haproxy_passes_tls_on(osbd, certs, tmp_path):
+    d = start(osbd, proxied(more=TLS.replace("CERTS", certs)))
+    with Haproxy(tmp_path, d.port, "send-proxy-v2 check-send-proxy", wait=False) as h:
+        def answers():
+            try:
+                return status(say_tls(h.port, certs, b"", False)) == SERVED
+            except OSError:  # not there yet
+                return False
+        assert rig.wait_until(answers, 20)
+    assert rig.wait_until(lambda: ("127.0.0.1", "127.0.0.1", None) in peers(d))
+    assert "sends no PROXY header" not in d.log()
+
+
 # -- X-Forwarded-For and -Proto ---------------------------------------------------------------
 
 
@@ -302,10 +384,10 @@ backend out
 
 
 class Haproxy:
-    def __init__(self, directory, osbd, options, mode="tcp", check=""):
+    def __init__(self, directory, osbd, options, mode="tcp", check="", wait=True):
         program = shutil.which("haproxy", path=os.environ["PATH"] + ":/usr/sbin:/sbin")
         assert program, "haproxy is not installed"
-        self.port = servers.free_port()
+        self.port, self.wait = servers.free_port(), wait
         path = os.path.join(str(directory), "haproxy.cfg")
         with open(path, "w") as f:
             f.write(HAPROXY.format(mode=mode, port=self.port, osbd=osbd, options=options,
@@ -315,7 +397,7 @@ class Haproxy:
                                         stderr=subprocess.DEVNULL)
 
     def __enter__(self):
-        assert rig.wait_until(self.answers, 20), "the balancer has no server"
+        assert not self.wait or rig.wait_until(self.answers, 20), "the balancer has no server"
         return self
 
     def answers(self):
