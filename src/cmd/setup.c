@@ -3,6 +3,7 @@
 
 #include "backends/bundle.h"
 #include "backends/demo.h"
+#include "journal/journal.h"
 #include "osb/users_verify.h"
 #include "store/memory.h"
 #include "store/postgres.h"
@@ -14,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define NODE_SILENCE 2500 /* ms */
+#define BEATS_LATE 500 /* ms that an end of children may come late */
 
 const struct backend_type *const backend_types[] = { &backend_bundle, &backend_demo, NULL };
 
@@ -79,6 +80,7 @@ static int make_directory(const char *path)
 int setup_catalog(struct setup *setup)
 {
 	const struct config_children *children = &setup->config->children;
+	uint64_t silence = journal_lease_margin(setup->config->limits.lease) - BEATS_LATE;
 	struct err err;
 	int rc;
 
@@ -94,10 +96,9 @@ int setup_catalog(struct setup *setup)
 		return EXIT_CONFIG;
 	}
 	setup->children.silence = setup->config->limits.child_silence;
-	/* the journal mutes them three seconds before another node may begin what they do */
-	if (setup->config->store.kind == CONFIG_POSTGRESQL &&
-	    setup->children.silence > NODE_SILENCE)
-		setup->children.silence = NODE_SILENCE;
+	/* the journal mutes them that long before another node may begin what they do */
+	if (setup->config->store.kind == CONFIG_POSTGRESQL && setup->children.silence > silence)
+		setup->children.silence = silence;
 	setup->has_children = true;
 	setup->env = (struct backend_env){
 		.loop = &setup->loop,

@@ -69,12 +69,16 @@ struct journal_options {
 	uint32_t max_running;           /* in all; 0: 64 */
 	uint32_t max_waiting;           /* 0: 1000 */
 	uint64_t keep_ended, keep_gone; /* ms; retention */
-	/* A shared store: this node has lost its lease, and within three seconds nothing that it has
-	 * started may be running; it has a lease again. Both may be NULL. */
+	uint64_t lease;                 /* ms, on a shared store; 0: 15 s */
+	/* A shared store: this node has lost its lease, and within journal_lease_margin() nothing
+	 * that it has started may be running; it has a lease again. Both may be NULL. */
 	void (*lost)(void *nodes_data);
 	void (*found)(void *nodes_data);
 	void *nodes_data;
 };
+
+/* ms between the end of a lease here and in the store. */
+uint64_t journal_lease_margin(uint64_t lease);
 
 struct journal *journal_create(const struct journal_options *options);
 /* No op may be running: drain first. */

@@ -3,7 +3,7 @@
  *   NONE  --(renewed: the store knows us)--> HELD --(`ends` passes, or the store says so)--> NONE
  *
  * `ends` counts from before the renewal was sent, on the clock that goes on while the machine
- * sleeps, and comes LEASE_MARGIN before the end that the store keeps. Then nothing is asked any
+ * sleeps, and comes journal_lease_margin() before the end that the store keeps. Then nothing is asked any
  * more, what runs is dropped, and whoever has started children makes an end of them (options.lost).
  * A new owner's name is chosen, and asked for only when the old lease is over for the store too:
  * then the children are gone, and nobody can mistake the old owner's rows for the new one's. */
@@ -12,13 +12,30 @@
 #include "journal/state.h"
 
 #define LEASE SEC(15)
-#define LEASE_EVERY SEC(5)
-#define LEASE_MARGIN SEC(3)
+#define LEASE_MARGIN_MIN SEC(1) /* for children to go in */
 #define LEASE_RETRY SEC(1)
 #define LOOK_EVERY SEC(1) /* for work that others have no slot for */
 #define OWNER_SIZE 16
 
 static void renew(struct journal *journal);
+
+uint64_t journal_lease_margin(uint64_t lease)
+{
+	return lease / 5 > LEASE_MARGIN_MIN ? lease / 5 : LEASE_MARGIN_MIN;
+}
+
+/* How long it is good for here, from before its renewal was sent. */
+static uint64_t good_for(const struct journal *journal)
+{
+	return journal->options.lease - journal_lease_margin(journal->options.lease);
+}
+
+static uint64_t retry_in(const struct journal *journal)
+{
+	uint64_t often = journal->options.lease / 15;
+
+	return often < LEASE_RETRY ? often : LEASE_RETRY;
+}
 
 static void on_renew(struct timer *timer)
 {
@@ -42,7 +59,8 @@ bool journal_lease_holds(struct journal *journal)
 
 static void lose(struct journal *journal, const char *why)
 {
-	uint64_t over = journal->lease.ends + LEASE_MARGIN, now = loop_now(journal->loop);
+	uint64_t over = journal->lease.ends + journal_lease_margin(journal->options.lease),
+		 now = loop_now(journal->loop);
 	bool held = journal->lease.held;
 
 	timer_stop(&journal->lease.end);
@@ -100,9 +118,9 @@ static void hold(struct journal *journal)
 	journal->lease.held = true;
 	journal->lease.first = false;
 	journal->lease.nodes = c->nodes;
-	journal->lease.ends = journal->lease.sent + LEASE - LEASE_MARGIN;
+	journal->lease.ends = journal->lease.sent + good_for(journal);
 	timer_start(&journal->lease.end, journal->loop, journal->lease.ends - now, on_lease_end);
-	timer_start(&journal->lease.timer, journal->loop, LEASE_EVERY, on_renew);
+	timer_start(&journal->lease.timer, journal->loop, journal->options.lease / 3, on_renew);
 	if (!timer_running(&journal->lease.look))
 		timer_start(&journal->lease.look, journal->loop, LOOK_EVERY, on_look);
 	for (i = 0; i < c->n_halted; i++)
@@ -124,10 +142,10 @@ static void renewed(struct call *call, int status)
 	if (journal->drained || !current) {
 		/* the owner that asked has been given up meanwhile: its timer goes on */
 	} else if (status != 0) {
-		timer_start(&journal->lease.timer, journal->loop, LEASE_RETRY, on_renew);
+		timer_start(&journal->lease.timer, journal->loop, retry_in(journal), on_renew);
 	} else if (c->lost) {
 		lose(journal, "the lease had ended");
-	} else if (now >= journal->lease.sent + LEASE - LEASE_MARGIN) {
+	} else if (now >= journal->lease.sent + good_for(journal)) {
 		/* the reply took too long to be of use; the store may think that we live */
 		timer_start(&journal->lease.timer, journal->loop, 0, on_renew);
 	} else {
@@ -142,14 +160,14 @@ static void renew(struct journal *journal)
 	struct store_renew *c = &journal->lease.renew;
 
 	if (c->call.active) { /* of an owner before */
-		timer_start(&journal->lease.timer, journal->loop, LEASE_RETRY, on_renew);
+		timer_start(&journal->lease.timer, journal->loop, retry_in(journal), on_renew);
 		return;
 	}
 	*c = (struct store_renew){
 		.call = { .done = renewed, .data = journal },
 		.arena = &journal->lease.arena,
 		.owner = journal->owner,
-		.lease = LEASE,
+		.lease = journal->options.lease,
 		.first = journal->lease.first,
 	};
 	journal->lease.sent = loop_now(journal->loop);
@@ -185,6 +203,8 @@ void journal_lease_create(struct journal *journal)
 {
 	struct metrics *metrics = journal->options.metrics;
 
+	if (journal->options.lease == 0)
+		journal->options.lease = LEASE;
 	choose_owner(journal);
 	journal->lease.needed = store_shared(journal->store);
 	journal->lease.losses =

@@ -126,6 +126,7 @@ struct broker *broker_create(const struct broker_options *options)
 		.metrics = options->metrics,
 		.user = &osb_journal_user,
 		.data = &broker->flows,
+		.lease = options->gen->config->limits.lease,
 		.lost = options->children ? on_lost : NULL,
 		.found = options->children ? on_found : NULL,
 		.nodes_data = options->children,

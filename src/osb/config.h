@@ -136,6 +136,7 @@ struct config_limits {
 	uint64_t linger;        /* ms between not being ready and no longer accepting */
 	uint64_t drain;         /* ms for requests and children after SIGTERM */
 	uint64_t child_silence; /* ms that children outlive an osbd that is stopped */
+	uint64_t lease;         /* ms after which others take over from a node that is silent */
 };
 
 enum config_keep { CONFIG_KEEP_NEVER, CONFIG_KEEP_FAILED, CONFIG_KEEP_ALWAYS };

@@ -334,6 +334,9 @@ static const struct conf_key limits_rows[] = {
 	{ "child_silence", CONF_DURATION, 0, LIMIT(child_silence), .fallback = "12s", .min = 100,
 	  .max = HOUR,
 	  .doc = "How long the programs that osbd runs outlive an osbd that is stopped." },
+	{ "lease", CONF_DURATION, 0, LIMIT(lease), .fallback = "15s", .min = 2000, .max = HOUR,
+	  .doc = "After so much silence of a node others take over what it was doing, where nodes "
+		 "share a store. It is renewed three times as often; the same for all nodes." },
 	{ 0 },
 };
 
