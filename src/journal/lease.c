@@ -97,10 +97,12 @@ static void on_look(struct timer *timer)
 {
 	struct journal *journal = container_of(timer, struct journal, lease.look);
 
+	if (journal->draining)
+		return;
 	timer_start(timer, journal->loop, LOOK_EVERY, on_look);
 	if (journal->lease.nodes < 2 || !journal_lease_holds(journal))
 		return;
-	work_waits(journal);
+	journal->claim.look = true;
 	journal_look_for_work(journal);
 }
 
@@ -247,8 +249,8 @@ bool journal_lease_leave(struct journal *journal)
 	if (!journal->lease.needed || journal->lease.gone)
 		return true;
 	timer_stop(&journal->lease.timer);
-	timer_stop(&journal->lease.look);
 	timer_stop(&journal->lease.end);
+	timer_stop(&journal->lease.look);
 	if (journal->lease.renew.call.active || journal->lease.leave.call.active)
 		return false;
 	if (!journal->lease.held) {
@@ -267,8 +269,8 @@ bool journal_lease_leave(struct journal *journal)
 void journal_lease_destroy(struct journal *journal)
 {
 	timer_stop(&journal->lease.timer);
-	timer_stop(&journal->lease.look);
 	timer_stop(&journal->lease.end);
+	timer_stop(&journal->lease.look);
 	metrics_remove(&journal->lease.losses);
 	metrics_remove(&journal->lease.nodes_gauge);
 	if (journal->store->event_data == journal)

@@ -132,11 +132,14 @@ void journal_look_for_work(struct journal *journal)
 	n = 0;
 	list_each(pos, tmp, &journal->services) {
 		struct journal_slots *slots = container_of(pos, struct journal_slots, node);
-		uint32_t room = slots->waiting ? journal_slots_free(journal, slots) : 0;
+		uint32_t room = slots->waiting || journal->claim.look
+					? journal_slots_free(journal, slots)
+					: 0;
 
 		if (room)
 			wants[n++] = (struct store_claim_want){ slots->service, room };
 	}
+	journal->claim.look = false;
 	if (n == 0) {
 		arena_finish(&journal->claim.arena);
 		return;

@@ -33,6 +33,7 @@ struct journal {
 		struct arena arena;
 		struct timer retry;
 		bool asked; /* while one is under way: another is due */
+		bool look;  /* whether rows wait or not: other nodes do not say so */
 	} claim;
 	struct {
 		struct timer timer;

@@ -126,12 +126,14 @@ static void add_write(struct pg_tx *tx, enum query query, const struct sql_param
 	tx->writes[tx->n_writes++] = (struct pg_write){ query, keep_params(tx, params, n), n, 0 };
 }
 
-/* A poll finds the latest op in the row of its object. */
+/* A poll finds the latest op in the row of its object, and what waits before it. */
 static bool find_joined(struct pg_tx *tx, struct pg_cursor *cursor)
 {
+	bool before = cursor->query == Q_WAITING_BEFORE;
+	int64_t op = cursor->params[before ? 1 : 0].number;
 	size_t i, row;
 
-	if (tx->options.locks || cursor->query != Q_OP_GET)
+	if (tx->options.locks || (cursor->query != Q_OP_GET && !before))
 		return false;
 	for (i = 0; i < tx->n_reads; i++) {
 		const struct pg_read *read = &tx->reads[i];
@@ -144,12 +146,12 @@ static bool find_joined(struct pg_tx *tx, struct pg_cursor *cursor)
 			continue;
 		for (row = 0; row < result->rows; row++) {
 			if (sql_is_null(result, row, column) ||
-			    sql_get_int(result, row, column) != cursor->params[0].number)
+			    sql_get_int(result, row, column) != op)
 				continue;
 			cursor->result = result;
 			cursor->row = row;
 			cursor->only = 1;
-			cursor->first_column = column;
+			cursor->first_column = before ? column + PG_OP_COLUMNS : column;
 			return true;
 		}
 	}

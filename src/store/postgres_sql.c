@@ -23,15 +23,19 @@
 #define V29 V22 ", $23, $24, $25, $26, $27, $28, $29"
 #define LIVE "EXISTS (SELECT 1 FROM node n WHERE n.owner = o.owner AND n.until > " PG_NOW ")"
 
+#define BEFORE                                                                    \
+	"CASE WHEN o.state = 0 THEN (SELECT count(*) FROM op w WHERE w.state = 0" \
+	" AND w.service = o.service AND w.seq < o.seq) END"
+
 #define QUERY(ID, NAME, N, TEXT) [ID] = { NAME, TEXT, N }
 
 static const struct sql_stmt reads[Q_LAST] = {
 	QUERY(Q_INSTANCE_FIND, "instance_poll", 1,
-	      "SELECT " INSTANCE("i.") ", " OP("o.") " FROM instance i LEFT JOIN op o"
+	      "SELECT " INSTANCE("i.") ", " OP("o.") ", " BEFORE " FROM instance i LEFT JOIN op o"
 						     " ON o.seq = i.op WHERE i.key = $1"),
 	QUERY(Q_BINDING_FIND, "binding_poll", 2,
 	      "SELECT " BINDING("b.") ", " OP(
-		      "o.") " FROM binding b LEFT JOIN op o"
+		      "o.") ", " BEFORE " FROM binding b LEFT JOIN op o"
 			    " ON o.seq = b.op WHERE b.instance = $1 AND b.key = $2"),
 	QUERY(Q_INSTANCE_GET, "instance_read", 1,
 	      "SELECT " INSTANCE("") " FROM instance WHERE seq = $1"),
