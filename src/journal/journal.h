@@ -57,6 +57,10 @@ struct journal_user {
 	 * journal fills op, fence, result, left_over and a description of the failure. */
 	void (*result)(struct journal_op *op, struct store_end *end);
 	void (*free)(struct journal_op *op); /* calls op_finish() */
+	/* Could make() and its op's steps take up this row? Else it is left, on a store that nodes
+	 * share, to a node that can: while they are changed one after the other, some know plans and
+	 * steps that others do not. NULL: all of them. */
+	bool (*knows)(void *data, const struct store_op *op, const struct store_instance *instance);
 };
 
 struct journal_options {

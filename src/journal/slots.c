@@ -3,8 +3,9 @@
 
 #include <assert.h>
 
-#define CLAIM_MAX 64       /* ops in one claim */
-#define CLAIM_PAUSE SEC(1) /* before the next one, when the store is away */
+#define CLAIM_MAX 64        /* ops in one claim */
+#define CLAIM_PAUSE SEC(1)  /* before the next one, when the store is away */
+#define COMPLAIN MINUTES(1) /* between two lines about rows that cannot be taken up here */
 
 struct journal_slots *journal_slots_of(struct journal *journal, struct str service)
 {
@@ -66,13 +67,36 @@ void journal_pause_claims(struct journal *journal)
 		timer_start(&journal->claim.retry, journal->loop, CLAIM_PAUSE, on_claim_retry);
 }
 
+/* Rows that stay where they are: nothing else waits for them. */
+static void say_refused(struct journal *journal, const struct store_claim *claim)
+{
+	uint64_t now = loop_now(journal->loop);
+	size_t i;
+
+	if (journal->claim.complained && now - journal->claim.complained < COMPLAIN)
+		return;
+	journal->claim.complained = now;
+	for (i = 0; i < claim->n_ops; i++) {
+		const struct store_claimed *row = &claim->ops[i];
+
+		if (row->status == ERR_NOENT)
+			log_warn(&journal->log,
+				 "operation %s waits for a node that knows service \"%.*s\", plan "
+				 "\"%.*s\" and step \"%.*s\"",
+				 row->op.id, STR_ARG(row->op.service), STR_ARG(row->op.plan_id),
+				 STR_ARG(row->op.step));
+		else if (row->status < 0)
+			log_error(&journal->log,
+				  "operation %s cannot be opened by any key; it waits", row->op.id);
+	}
+}
+
 static void claimed(struct call *call, int status)
 {
 	struct journal *journal = call->data;
 	struct store_claim *claim = &journal->claim.call;
 	struct list *pos, *tmp;
-	bool sealed = false;
-	size_t i;
+	size_t i, refused = 0;
 
 	if (status < 0) {
 		arena_finish(&journal->claim.arena);
@@ -88,9 +112,7 @@ static void claimed(struct call *call, int status)
 		struct journal_slots *slots = journal_slots_of(journal, row->op.service);
 
 		if (row->status < 0) {
-			log_error(&journal->log,
-				  "operation %s cannot be opened by any key; it waits", row->op.id);
-			sealed = true;
+			refused++;
 			continue;
 		}
 		if (!str_eq(row->op.owner, journal->owner)) /* the lease went meanwhile */
@@ -99,12 +121,15 @@ static void claimed(struct call *call, int status)
 		journal_take_slot(journal, slots);
 		journal_run_row(journal, slots, row);
 	}
+	if (refused > 0)
+		say_refused(journal, claim);
+	if (refused > 0 && refused == claim->n_ops) /* what comes now need not wait behind them */
+		for (i = 0; i < claim->n_wants; i++)
+			journal_slots_of(journal, claim->wants[i].service)->waiting = false;
 	if (journal->draining)
 		journal_park_all(journal, true);
-	else if (sealed) /* do not ask for the same rows at once again */
-		timer_start(&journal->claim.retry, journal->loop, MINUTES(1), on_claim_retry);
 	arena_finish(&journal->claim.arena);
-	if (journal->claim.asked && !sealed) {
+	if (journal->claim.asked) {
 		journal->claim.asked = false;
 		journal_look_for_work(journal);
 	}
@@ -151,6 +176,8 @@ void journal_look_for_work(struct journal *journal)
 		.wants = wants,
 		.n_wants = n,
 		.max = journal->options.max_running - journal->n_running,
+		.knows = journal->lease.needed ? journal->options.user->knows : NULL,
+		.knows_data = journal->options.data,
 	};
 	if (claim->max > CLAIM_MAX)
 		claim->max = CLAIM_MAX;

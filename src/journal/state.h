@@ -32,8 +32,9 @@ struct journal {
 		struct store_claim call;
 		struct arena arena;
 		struct timer retry;
-		bool asked; /* while one is under way: another is due */
-		bool look;  /* whether rows wait or not: other nodes do not say so */
+		bool asked;          /* while one is under way: another is due */
+		uint64_t complained; /* loop_now() */
+		bool look;           /* whether rows wait or not: other nodes do not say so */
 	} claim;
 	struct {
 		struct timer timer;

@@ -202,6 +202,30 @@ static struct osb_op *make_op(const struct flows *flows, const struct store_clai
 	return op;
 }
 
+static bool has_step(const struct op_step *steps, struct str name)
+{
+	for (; steps && steps->name; steps++)
+		if (str_is(name, steps->name))
+			return true;
+	return false;
+}
+
+static bool knows_flow(void *data, const struct store_op *row,
+		       const struct store_instance *instance)
+{
+	const struct flows *flows = data;
+	const struct offering *offering = catalog_offering_named(flows->gen->catalog, row->service);
+	const struct plan *plan = offering ? offering_plan(offering, row->plan_id) : NULL;
+	enum store_verb verb;
+
+	if (!plan || (instance->plan_id.n && !offering_plan(offering, instance->plan_id)))
+		return false;
+	verb = is_create(row->verb) && row->back ? opposite(row->verb) : row->verb;
+	if (!row->step.n || str_is(row->step, UNBIND_ALL))
+		return true;
+	return has_step(backend_verb(offering->backend, plan, verb)->steps, row->step);
+}
+
 static struct journal_op *make_flow(void *data, const struct store_claimed *row, struct err *err)
 {
 	struct osb_op *op = make_op(data, row, err);
@@ -300,7 +324,7 @@ static void flow_result(struct journal_op *job, struct store_end *end)
 	fill_end(op, end);
 }
 
-const struct journal_user osb_journal_user = { make_flow, flow_result, free_flow };
+const struct journal_user osb_journal_user = { make_flow, flow_result, free_flow, knows_flow };
 
 int flow_run_pure(const struct flows *flows, const struct store_begin *begin,
 		  const struct offering *offering, const struct plan *plan,

@@ -207,8 +207,8 @@ struct store_begin {
 	struct store_op halted; /* BEGUN_HALTING: the create, with its owner */
 };
 
-/* Takes the oldest waiting ops of the services that have a free slot. One that cannot be opened is
- * reported each time, takes no slot and stays WAITING; those behind it are taken. */
+/* Takes the oldest waiting ops of the services that have a free slot. One that cannot be opened or
+ * is not known is reported each time, takes no slot and stays WAITING; those behind it are taken. */
 struct store_claim_want {
 	struct str service;
 	uint32_t slots;
@@ -218,7 +218,7 @@ struct store_claimed {
 	struct store_op op;
 	struct store_instance instance;
 	struct store_binding binding; /* seq 0: none */
-	int status;                   /* ERR_SEALED: cannot be opened; not claimed */
+	int status; /* ERR_SEALED: cannot be opened, ERR_NOENT: not known; not claimed */
 };
 
 struct store_claim {
@@ -228,6 +228,9 @@ struct store_claim {
 	const struct store_claim_want *wants;
 	size_t n_wants;
 	uint32_t max; /* in all */
+	/* Can this process run it? It may be called more than once for a row. NULL: any. */
+	bool (*knows)(void *data, const struct store_op *op, const struct store_instance *instance);
+	void *knows_data;
 	/* out */
 	struct store_claimed *ops;
 	size_t n_ops;

@@ -100,7 +100,7 @@ static int read_chosen(struct db *s, struct arena *arena, int64_t seq, struct ch
 	return 0;
 }
 
-/* Reads the ops to be claimed. Those that cannot be opened take no slot, so that they stand in
+/* Reads the ops to be claimed. Those that cannot be run here take no slot, so that they stand in
  * nobody's way; *starved: because of them there may be more to be had. */
 static int choose(struct db *s, struct store_claim *c, const struct picks *picks,
 		  struct chosen *chosen, size_t *n, bool *starved)
@@ -128,6 +128,8 @@ static int choose(struct db *s, struct store_claim *c, const struct picks *picks
 			good++;
 			continue;
 		}
+		if (c->knows && !c->knows(c->knows_data, &chosen[*n].op.o, &chosen[*n].instance.i))
+			chosen[*n].status = ERR_NOENT;
 		if (chosen[(*n)++].status == 0) {
 			slots[pick->want]--;
 			good++;
