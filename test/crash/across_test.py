@@ -49,13 +49,13 @@ def two(tmp_path_factory):
 
 
 def statements(c, since):
-    """What the nodes have asked the database, but for their leases and looks for work."""
+    """What the nodes have asked the database, but for what timers ask."""
     with open(c.pg.log, errors="replace") as f:
         f.seek(since)
         text = f.read()
     found = re.findall(r"LOG:  (?:execute (\S+)|statement): (.*)", text)
-    quiet = ("node_", "count_waiting", "lease", "waiting:", "purge", "unwatch_old", "BEGIN", "COMMIT",
-             "ROLLBACK")
+    quiet = ("node_", "count_", "waiting_oldest", "list_expired", "next_expired", "lease", "waiting:",
+             "purge", "unwatch_old", "BEGIN", "COMMIT", "ROLLBACK")
     return [(name.rstrip(":"), text) for name, text in found
             if not name.startswith(quiet) and not text.startswith(quiet)]
 
