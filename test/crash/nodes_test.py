@@ -35,17 +35,17 @@ def postgres():
 @pytest.fixture
 def cluster(osbd, postgres):
     """cluster(n): n nodes that run, of one world, on an empty database."""
-    postgres.sql("DROP SCHEMA public CASCADE", "osbd")
-    postgres.sql("CREATE SCHEMA public AUTHORIZATION osbd", "osbd")
-
-    def make(n=3, slots=4, takes="0", limits="drain: 5s"):
+    def make(n=3, slots=4, takes="0", limits="drain: 5s", services=None, keep=False):
+        if not keep:
+            postgres.sql("DROP SCHEMA public CASCADE", "osbd")
+            postgres.sql("CREATE SCHEMA public AUTHORIZATION osbd", "osbd")
         first = bundles.make(osbd)
         nodes = [first] + [osbd("", start=False) for _ in range(n - 1)]
         for d in nodes:
             with open(d.config, "w") as f:
                 f.write(HEAD.format(url=postgres.url(), key="5a" * 32, dir=d.dir, limits=limits))
-                f.write(bundles.SERVICE.format(dir=first.dir, deadline="60s", takes=takes,
-                                               slots=slots))
+                f.write(services or bundles.SERVICE.format(dir=first.dir, deadline="60s",
+                                                           takes=takes, slots=slots))
             d.start()
         for d in nodes:
             assert rig.wait_until(lambda: "this node is" in d.log(), 20), d.log()
@@ -199,6 +199,46 @@ def test_slots_of_all_nodes(cluster):
     assert sum(done) == 16 and min(done) >= 4, done
     assert bundles.count(a, "provision", "start") == 16
     no_overlap(a)
+
+
+SLOW = """\
+services:
+  - name: slow
+    description: waits
+    backend: demo
+    max_running: SLOTS
+    config: {delay: 200ms, steps: 1}
+    plans: [{name: small, description: small, async: both}]
+"""
+
+
+def rate(cluster, n):
+    """Operations a second, of n nodes with 8 slots each, all asked for at another."""
+    limits = "drain: 5s, max_waiting: 2000"
+    filler = cluster(n=1, limits=limits, services=SLOW.replace("SLOTS", "1"))[0]
+    service, plan = filler.ids()
+    body = {"service_id": service, "plan_id": plan, "organization_guid": "o", "space_guid": "s"}
+    for _ in range(n * 200 + 50):
+        r = filler.ask("PUT", f"/v2/service_instances/{rig.new_id()}", body,
+                       accepts_incomplete="true")
+        assert r.status_code == 202, r.text
+    filler.stop()
+    nodes = cluster(n=n, limits=limits, services=SLOW.replace("SLOTS", "8"), keep=True)
+    finished = lambda: sum(d.log().count("provision succeeded") for d in nodes)  # noqa: E731
+    time.sleep(1)
+    before, begun = finished(), time.monotonic()
+    time.sleep(3)
+    done, took = finished() - before, time.monotonic() - begun
+    for d in nodes:
+        d.stop()
+    return done / took
+
+
+def test_two_nodes_do_twice_as_much(cluster):
+    one = rate(cluster, 1)
+    two = rate(cluster, 2)
+    print(f"operations a second with 8 slots of 200 ms: one node {one:.1f}, two {two:.1f}")
+    assert two >= 1.8 * one, (one, two)
 
 
 def test_one_thread_and_in_order(cluster):
