@@ -582,50 +582,6 @@ void journal_drain(struct journal *journal, uint64_t ms, void (*drained)(void *d
 
 /* -- life --------------------------------------------------------------------------------- */
 
-static double read_running(void *data)
-{
-	return journal_running(data);
-}
-
-static void add_metrics(struct journal *journal)
-{
-	static const char *const results[] = { "succeeded", "failed" };
-	struct metrics *metrics = journal->options.metrics;
-	int verb, failed;
-
-	journal->running_gauge = (struct metric){ .kind = METRIC_GAUGE,
-						  .name = "osbd_operations_running",
-						  .help = "Operations that have a slot.",
-						  .read = read_running,
-						  .data = journal };
-	journal->resumed = (struct metric){ .kind = METRIC_COUNTER,
-					    .name = "osbd_operations_resumed_total",
-					    .help = "Operations taken up again after a restart." };
-	journal->store_pauses =
-		(struct metric){ .kind = METRIC_COUNTER,
-				 .name = "osbd_store_pauses_total",
-				 .help = "Times an operation had to wait for the store." };
-	if (!metrics)
-		return;
-	metrics_add(metrics, &journal->running_gauge);
-	metrics_add(metrics, &journal->resumed);
-	metrics_add(metrics, &journal->store_pauses);
-	for (verb = 0; verb < STORE_VERBS; verb++)
-		for (failed = 0; failed < 2; failed++) {
-			char *labels = journal->ended_labels[verb][failed];
-			struct metric *metric = &journal->ended[verb][failed];
-
-			snprintf(labels, sizeof(journal->ended_labels[0][0]),
-				 "verb=\"%s\",result=\"%s\"", store_verb_name(verb),
-				 results[failed]);
-			*metric = (struct metric){ .kind = METRIC_COUNTER,
-						   .name = "osbd_operations_total",
-						   .help = "Operations that ended.",
-						   .labels = labels };
-			metrics_add(metrics, metric);
-		}
-}
-
 void journal_limits(struct journal *journal, uint32_t max_running, uint32_t max_waiting,
 		    uint64_t keep_ended, uint64_t keep_gone)
 {
@@ -652,7 +608,7 @@ struct journal *journal_create(const struct journal_options *options)
 	journal_lease_create(journal);
 	journal_limits(journal, options->max_running, options->max_waiting, options->keep_ended,
 		       options->keep_gone);
-	add_metrics(journal);
+	journal_add_metrics(journal);
 	return journal;
 }
 
@@ -677,7 +633,6 @@ struct store *journal_store(const struct journal *journal)
 void journal_destroy(struct journal *journal)
 {
 	struct list *node;
-	int verb, failed;
 
 	if (!journal)
 		return;
@@ -691,14 +646,7 @@ void journal_destroy(struct journal *journal)
 		mem_free((char *)slots->service.p);
 		mem_free(slots);
 	}
-	if (journal->options.metrics) {
-		metrics_remove(&journal->running_gauge);
-		metrics_remove(&journal->resumed);
-		metrics_remove(&journal->store_pauses);
-		for (verb = 0; verb < STORE_VERBS; verb++)
-			for (failed = 0; failed < 2; failed++)
-				metrics_remove(&journal->ended[verb][failed]);
-	}
+	journal_remove_metrics(journal);
 	arena_finish(&journal->claim.arena);
 	journal_lease_destroy(journal);
 	mem_free(journal);

@@ -88,6 +88,10 @@ bool journal_lease_holds(struct journal *journal);
 bool journal_lease_leave(struct journal *journal);
 void journal_lease_destroy(struct journal *journal);
 
+/* What operators see of it (journal/counts). */
+void journal_add_metrics(struct journal *journal);
+void journal_remove_metrics(struct journal *journal);
+
 /* Housekeeping: retention every minute, and re-sealing until all rows have the current key. */
 void journal_house_start(struct journal *journal);
 bool journal_house_busy(const struct journal *journal);
