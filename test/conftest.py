@@ -9,6 +9,10 @@ sys.path.insert(0, os.path.dirname(__file__))
 import rig  # noqa: E402
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "alone: measures a rate; ./dev runs it with nothing beside it")
+
+
 def daemons(base):
     made = []
 

@@ -7,6 +7,7 @@ import sqlite3
 import time
 
 import bundles
+import pytest
 import rig
 import swarm
 
@@ -171,6 +172,7 @@ def test_one_thread_under_load(osbd, tmp_path):
     assert rig.wait_until(lambda: bundles.children(d.process.pid) == [], 5), "zombies are left"
 
 
+@pytest.mark.alone
 def test_slow_clients_do_not_hold_up_a_healthy_one(osbd, tmp_path):
     """2,000 connections: some idle, some that send a byte of a header per second, some that send a
     byte of a body, some that do not read what they asked for."""

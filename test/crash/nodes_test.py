@@ -234,6 +234,7 @@ def rate(cluster, n):
     return done / took
 
 
+@pytest.mark.alone
 def test_two_nodes_do_twice_as_much(cluster):
     one = rate(cluster, 1)
     two = rate(cluster, 2)
