@@ -193,3 +193,26 @@ def test_same_request_on_two_nodes(tmp_path, verb):
         starts = [line for line in open(world / "journal") if line.startswith(f"{verb} ")
                   and line.endswith(" start\n")]
         assert len(starts) == 15
+
+
+def test_not_ready_without_its_database(tmp_path):
+    """/readyz says so and recovers; a lease that ran out meanwhile is counted."""
+    yaml = "limits: {lease: 3s}\n" + YAML.split("\n", 1)[1].format(world=tmp_path)
+    with cluster.Cluster(str(tmp_path), yaml, nodes=1) as c:
+        node = c.nodes[0]
+
+        def admin(path):
+            return httpx.get(f"http://127.0.0.1:{node.admin}{path}", trust_env=False, timeout=30)
+        assert admin("/readyz").status_code == 200
+        assert "\nosbd_lease_losses_total 0\n" in admin("/metrics").text
+        c.pg.stop()
+        r = rig.wait_until(lambda: (a := admin("/readyz")).status_code == 503 and a, 20)
+        assert r.json()["status"] == "not ready"
+        assert r.json()["checks"]["store"] == "store unavailable"
+        assert admin("/healthz").status_code == 200
+        time.sleep(4)
+        c.pg.start()
+        assert rig.wait_until(lambda: admin("/readyz").status_code == 200, 30)
+        assert rig.wait_until(
+            lambda: "\nosbd_lease_losses_total 1\n" in admin("/metrics").text, 20)
+        assert rig.wait_until(lambda: node.provision(rig.new_id()).status_code == 201, 30)
