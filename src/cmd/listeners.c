@@ -120,6 +120,15 @@ int listeners_open(struct listeners *listeners, struct setup *setup, struct http
 		tls = tls || config->listen[i].tls;
 	tls_budget_init(&listeners->budget, &setup->loop, 0, 0, tls ? &setup->metrics : NULL);
 	tls_tickets_init(&listeners->tickets, &setup->loop);
+	if (tls) {
+		listeners->ticket_keys = (struct ticket_keys){
+			.store = setup->store,
+			.tickets = &listeners->tickets,
+			.log = &setup->log,
+			.rotate = config->limits.ticket_rotation,
+		};
+		ticket_keys_start(&listeners->ticket_keys);
+	}
 	listeners->tls = mem_zalloc(config->n_listen * sizeof(*listeners->tls));
 	listeners->opened = true;
 	for (i = 0; i < config->n_listen; i++) {
@@ -147,6 +156,7 @@ void listeners_close(struct listeners *listeners)
 	activation_finish(&listeners->activation);
 	if (!listeners->opened)
 		return;
+	ticket_keys_stop(&listeners->ticket_keys);
 	for (i = 0; i < listeners->n_tls; i++)
 		tls_listener_destroy(listeners->tls[i]);
 	tls_budget_finish(&listeners->budget);

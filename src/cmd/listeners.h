@@ -4,6 +4,7 @@
 #define OSBD_CMD_LISTENERS_H
 
 #include "cmd/cmd.h"
+#include "cmd/ticket_keys.h"
 
 #include "core/activation.h"
 #include "core/http_server.h"
@@ -13,6 +14,7 @@ struct listeners {
 	struct activation activation;
 	struct tls_budget budget;
 	struct tls_tickets tickets;
+	struct ticket_keys ticket_keys;
 	struct tls_listener **tls;
 	size_t n_tls;
 	struct arena arena;

@@ -2,6 +2,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmd/cmd.h"
 
+#include "core/mem.h"
+
 #include <stdio.h>
 
 #define ROWS 500 /* in one transaction */
@@ -44,6 +46,34 @@ static int reseal_all(struct setup *setup)
 	return wait.reseal.failed ? EXIT_FAILED : 0;
 }
 
+struct tickets_wait {
+	struct store_tickets tickets;
+	bool done;
+	int status;
+};
+
+static void tickets_sealed(struct call *call, int status)
+{
+	struct tickets_wait *wait = container_of(container_of(call, struct store_tickets, call),
+						 struct tickets_wait, tickets);
+
+	wait->status = status;
+	wait->done = true;
+}
+
+static int reseal_tickets(struct setup *setup)
+{
+	struct tickets_wait wait = { .tickets = { .call = { .done = tickets_sealed },
+						  .only_seal = true } };
+
+	store_tickets(setup->store, &wait.tickets);
+	loop_run_until(&setup->loop, &wait.done);
+	mem_wipe(wait.tickets.keys, sizeof(wait.tickets.keys));
+	if (wait.status < 0)
+		fprintf(stderr, "osbd: store: %s\n", err_str(wait.status));
+	return wait.status < 0 ? EXIT_FAILED : 0;
+}
+
 static int reseal(const char *config, int argc, char **argv)
 {
 	struct setup setup;
@@ -54,6 +84,8 @@ static int reseal(const char *config, int argc, char **argv)
 	rc = setup_config(&setup, config);
 	if (rc == 0)
 		rc = setup_store(&setup);
+	if (rc == 0)
+		rc = reseal_tickets(&setup);
 	if (rc == 0)
 		rc = reseal_all(&setup);
 	end = setup_finish(&setup);

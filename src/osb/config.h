@@ -133,10 +133,11 @@ struct config_limits {
 	uint64_t body, headers, target; /* bytes: 413, 431, 414 */
 	int64_t connections;            /* per listener */
 	uint64_t header_timeout, body_timeout, idle_timeout, write_timeout; /* ms */
-	uint64_t linger;        /* ms between not being ready and no longer accepting */
-	uint64_t drain;         /* ms for requests and children after SIGTERM */
-	uint64_t child_silence; /* ms that children outlive an osbd that is stopped */
-	uint64_t lease;         /* ms after which others take over from a node that is silent */
+	uint64_t ticket_rotation; /* ms that a key of TLS session tickets seals */
+	uint64_t linger;          /* ms between not being ready and no longer accepting */
+	uint64_t drain;           /* ms for requests and children after SIGTERM */
+	uint64_t child_silence;   /* ms that children outlive an osbd that is stopped */
+	uint64_t lease;           /* ms after which others take over from a node that is silent */
 };
 
 enum config_keep { CONFIG_KEEP_NEVER, CONFIG_KEEP_FAILED, CONFIG_KEEP_ALWAYS };

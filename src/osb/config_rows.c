@@ -326,6 +326,10 @@ static const struct conf_key limits_rows[] = {
 	  .max = DAY, .doc = "Between two requests of a connection." },
 	{ "write_timeout", CONF_DURATION, 0, LIMIT(write_timeout), .fallback = "30s", .min = 100,
 	  .max = DAY, .doc = "For a peer that does not read its answer." },
+	{ "ticket_rotation", CONF_DURATION, 0, LIMIT(ticket_rotation), .fallback = "12h",
+	  .min = 1000, .max = 7 * DAY,
+	  .doc = "How long a key of TLS session tickets is used for new ones. The keys are made in "
+		 "the store: every node opens the tickets of all." },
 	{ "linger", CONF_DURATION, CONF_RELOADABLE, LIMIT(linger), .fallback = "0", .max = HOUR,
 	  .doc = "For how long requests are still accepted after SIGTERM, while /readyz says no: "
 		 "until a balancer has seen it." },

@@ -76,6 +76,9 @@ enum query {
 	Q_NUMBER_BINDING,
 	Q_NUMBER_OP,
 	Q_META_SET,
+	Q_META_GET,
+	Q_META_ADD,
+	Q_META_CHANGE,
 	Q_LAST
 };
 

@@ -119,6 +119,14 @@ static void postgres_plan_use(struct store *store, struct store_plan_use *c)
 	pg_run(pg_of(store), &c->call, tx_plan_use, &(struct pg_options){ 0 });
 }
 
+/* Two nodes that make the first keys at the same instant meet in the table's unique index. */
+static void postgres_tickets(struct store *store, struct store_tickets *c)
+{
+	struct pg_options options = { .locks = true, .repeats = true };
+
+	pg_run(pg_of(store), &c->call, tx_tickets, &options);
+}
+
 static void postgres_run(struct store *store, struct call *call, tx_body body)
 {
 	pg_run(pg_of(store), call, body, &(struct pg_options){ .repeats = true });
@@ -198,6 +206,7 @@ static const struct store_type type_postgres = {
 	.reseal = postgres_reseal,
 	.stats = postgres_stats,
 	.plan_use = postgres_plan_use,
+	.tickets = postgres_tickets,
 	.run = postgres_run,
 	.shared = true,
 	.renew = pg_renew,

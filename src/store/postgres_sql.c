@@ -133,6 +133,9 @@ static const struct sql_stmt stmts[Q_LAST] = {
 	QUERY(Q_META_SET, "meta_set", 2,
 	      "INSERT INTO meta VALUES ($1::text, NULL, $2) ON CONFLICT (name) DO UPDATE"
 	      " SET value = excluded.value"),
+	QUERY(Q_META_GET, "meta_get", 1, "SELECT value FROM meta WHERE name = $1::text FOR UPDATE"),
+	QUERY(Q_META_ADD, "meta_add", 2, "INSERT INTO meta VALUES ($1::text, NULL, $2)"),
+	QUERY(Q_META_CHANGE, "meta_change", 2, "UPDATE meta SET value = $2 WHERE name = $1::text"),
 	QUERY(Q_COUNT_INSTANCES, "count_instances", 0,
 	      "SELECT count(*) FROM instance WHERE state NOT IN (5, 9)"),
 	QUERY(Q_COUNT_BINDINGS, "count_bindings", 0,

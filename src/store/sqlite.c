@@ -442,6 +442,11 @@ static void sqlite_plan_use(struct store *store, struct store_plan_use *c)
 	run(sqlite_of(store), &c->call, tx_plan_use);
 }
 
+static void sqlite_tickets(struct store *store, struct store_tickets *c)
+{
+	run(sqlite_of(store), &c->call, tx_tickets);
+}
+
 /* It goes on in the next turn while it is not at its end. */
 static void reseal_run(struct sqlite_db *s, int rc)
 {
@@ -485,7 +490,7 @@ static void sqlite_reseal(struct store *store, struct store_reseal *c)
 		.step = sqlite_step, .end = sqlite_end, .release = sqlite_release,                 \
 		.get = sqlite_get, .list = sqlite_list, .purge = sqlite_purge,                     \
 		.reseal = sqlite_reseal, .stats = sqlite_stats, .plan_use = sqlite_plan_use,       \
-		.run = sqlite_run,                                                                 \
+		.tickets = sqlite_tickets, .run = sqlite_run,                                      \
 	}
 
 static const struct store_type type_sqlite = TYPE("sqlite");

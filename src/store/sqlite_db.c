@@ -97,6 +97,9 @@ static const char *const texts[Q_LAST] = {
 	[Q_DUMP_OPS] = "SELECT " OP " FROM op WHERE seq > ?1 ORDER BY seq LIMIT ?2",
 	[Q_META_SET] = "INSERT INTO meta VALUES (CAST(?1 AS TEXT), ?2)"
 		       " ON CONFLICT DO UPDATE SET value = ?2",
+	[Q_META_GET] = "SELECT value FROM meta WHERE name = CAST(?1 AS TEXT)",
+	[Q_META_ADD] = "INSERT INTO meta VALUES (CAST(?1 AS TEXT), ?2)",
+	[Q_META_CHANGE] = "UPDATE meta SET value = ?2 WHERE name = CAST(?1 AS TEXT)",
 	[Q_COUNT_INSTANCES] = "SELECT (SELECT count(*) FROM instance) - (SELECT count(*)"
 			      " FROM instance INDEXED BY instance_over WHERE state IN (5, 9))",
 	[Q_COUNT_BINDINGS] = "SELECT count(*) FROM binding WHERE state NOT IN (5, 8, 9)",

@@ -349,6 +349,30 @@ struct store_plan_use {
 	size_t n_plans;
 };
 
+/* Keys of TLS session tickets, which all processes on the store share; sealed. When there is none,
+ * or the newest was made `rotate` ms ago, one more is made. A key is forgotten `keep` ms after it
+ * was made, or when STORE_TICKET_KEYS newer ones are there. Sealed anew when another key seals by
+ * now. Keys that cannot be opened are replaced, with a line in the log: tickets are no more than
+ * a short cut. */
+#define STORE_TICKET_KEYS 4
+#define STORE_TICKET_ID 16
+#define STORE_TICKET_SECRET 32
+
+struct store_ticket_key {
+	unsigned char id[STORE_TICKET_ID];
+	unsigned char secret[STORE_TICKET_SECRET];
+	uint64_t made;
+};
+
+struct store_tickets {
+	struct call call;
+	uint64_t rotate, keep; /* ms */
+	bool only_seal;        /* make none, forget none */
+	/* out, the newest first; to be wiped by the caller */
+	struct store_ticket_key keys[STORE_TICKET_KEYS];
+	size_t n;
+};
+
 /* Nodes: many processes on one store. Each has one lease, under an owner's name of its own choice;
  * an op whose owner has no lease is claimed by whoever has a slot. The lease lasts `lease` ms on
  * the store's clock from each renewal; nothing of an owner without one is written.
@@ -417,6 +441,7 @@ struct store_type {
 	void (*reseal)(struct store *, struct store_reseal *);
 	void (*stats)(struct store *, struct store_stats *);
 	void (*plan_use)(struct store *, struct store_plan_use *);
+	void (*tickets)(struct store *, struct store_tickets *);
 	/* A transaction of another kind (store/tx): for commands, not for the daemon. */
 	void (*run)(struct store *, struct call *, int (*body)(struct db *db, void *call));
 	/* of a shared store only */
@@ -473,6 +498,10 @@ static inline void store_stats(struct store *s, struct store_stats *c)
 static inline void store_plan_use(struct store *s, struct store_plan_use *c)
 {
 	s->type->plan_use(s, c);
+}
+static inline void store_tickets(struct store *s, struct store_tickets *c)
+{
+	s->type->tickets(s, c);
 }
 static inline bool store_shared(const struct store *s)
 {

@@ -17,6 +17,7 @@ int tx_get(struct db *s, void *call) MUST_CHECK;
 int tx_list(struct db *s, void *call) MUST_CHECK;
 int tx_stats(struct db *s, void *call) MUST_CHECK;
 int tx_plan_use(struct db *s, void *call) MUST_CHECK;
+int tx_tickets(struct db *s, void *call) MUST_CHECK;
 int tx_purge(struct db *s, void *call) MUST_CHECK;
 int tx_reseal(struct db *s, void *call) MUST_CHECK; /* DB_MORE: it is not at its end */
 

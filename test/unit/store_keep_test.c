@@ -221,12 +221,79 @@ static void test_turns(void **state)
 }
 #endif
 
+/* -- keys of session tickets ---------------------------------------------------------------- */
+
+static struct store_tickets tickets(struct fixture *f)
+{
+	struct store_tickets c = { .rotate = HOUR(12), .keep = HOUR(30) };
+
+	assert_int_equal(RUN(f, store_tickets, &c), 0);
+	return c;
+}
+
+static void assert_same_key(const struct store_ticket_key *a, const struct store_ticket_key *b)
+{
+	assert_memory_equal(a->id, b->id, sizeof(a->id));
+	assert_memory_equal(a->secret, b->secret, sizeof(a->secret));
+	assert_int_equal(a->made, b->made);
+}
+
+static void test_ticket_keys(void **state)
+{
+	struct fixture *f = *state;
+	struct store_tickets none = { .only_seal = true }, first, c, both[2];
+	struct ended ended[2] = { { 0 } };
+	size_t i;
+
+	assert_int_equal(RUN(f, store_tickets, &none), 0);
+	assert_int_equal(none.n, 0);
+	for (i = 0; i < 2; i++) { /* at the same instant: one of them makes it */
+		both[i] = (struct store_tickets){ .rotate = HOUR(12), .keep = HOUR(30) };
+		arm(&both[i].call, &ended[i]);
+		store_tickets(f->store, &both[i]);
+	}
+	for (i = 0; i < 2; i++) {
+		assert_true(loop_run_until(&f->loop, &ended[i].done));
+		assert_int_equal(ended[i].status, 0);
+		assert_int_equal(both[i].n, 1);
+	}
+	assert_same_key(&both[0].keys[0], &both[1].keys[0]);
+	first = both[0];
+	pass(f, HOUR(12) - 1);
+	c = tickets(f);
+	assert_int_equal(c.n, 1);
+	assert_same_key(&c.keys[0], &first.keys[0]);
+	pass(f, 1);
+	c = tickets(f);
+	assert_int_equal(c.n, 2); /* the newest first */
+	assert_same_key(&c.keys[1], &first.keys[0]);
+	assert_memory_not_equal(c.keys[0].secret, first.keys[0].secret, STORE_TICKET_SECRET);
+	assert_int_equal(c.keys[0].made, first.keys[0].made + HOUR(12));
+	none = (struct store_tickets){ .only_seal = true };
+	pass(f, HOUR(18));
+	assert_int_equal(RUN(f, store_tickets, &none), 0);
+	assert_int_equal(none.n, 2); /* it forgets none */
+	c = tickets(f);
+	assert_int_equal(c.n, 2); /* the first is forgotten, a third is made */
+	assert_same_key(&c.keys[1], &none.keys[0]);
+	for (i = 0; i < 9; i++) {
+		pass(f, 1000);
+		c = (struct store_tickets){ .rotate = 1000, .keep = HOUR(30) };
+		assert_int_equal(RUN(f, store_tickets, &c), 0);
+	}
+	assert_int_equal(c.n, STORE_TICKET_KEYS);
+	for (i = 1; i < c.n; i++)
+		assert_int_equal(c.keys[i].made + i * 1000, c.keys[0].made);
+	pass(f, DAY(9));
+	c = tickets(f);
+	assert_int_equal(c.n, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		EACH_STORE(test_orphans),
-		EACH_STORE(test_figures),
-		EACH_STORE(test_retention),
+		EACH_STORE(test_orphans),   EACH_STORE(test_figures),
+		EACH_STORE(test_retention), EACH_STORE(test_ticket_keys),
 #ifndef STORE_POSTGRES
 		EACH_STORE(test_turns),
 #endif
