@@ -7,6 +7,7 @@ stopped, by process id.
 import os
 import shutil
 import signal
+import socket
 import subprocess
 
 import rig
@@ -15,7 +16,7 @@ import servers
 KEY = "00112233445566778899aabbccddeeff" * 2
 
 HEAD = """\
-listen: [{{address: "127.0.0.1:{port}"}}]
+listen: [{{address: "127.0.0.1:{port}"{listen}}}]
 admin: {{address: "127.0.0.1:{admin}"}}
 users: [{{name: platform, password: secret}}]
 store: {{postgresql: {{url: "{url}"}}}}
@@ -28,7 +29,7 @@ BALANCER = """\
 global
     maxconn 2000
 defaults
-    mode http
+    mode {mode}
     timeout connect 2s
     timeout client 75s
     timeout server 75s
@@ -47,8 +48,8 @@ backend nodes
 
 
 class Node(rig.Osbd):
-    def __init__(self, directory, yaml, port, admin, url):
-        head = HEAD.format(port=port, admin=admin, url=url, key=KEY, dir="{dir}")
+    def __init__(self, directory, yaml, port, admin, url, listen=""):
+        head = HEAD.format(port=port, admin=admin, url=url, listen=listen, key=KEY, dir="{dir}")
         self.fixed, self.admin = port, admin
         # the rig formats the head once more, with the directory
         head = head.replace("{", "{{").replace("}", "}}").replace("{{dir}}", "{dir}")
@@ -56,8 +57,10 @@ class Node(rig.Osbd):
 
 
 class Cluster:
-    def __init__(self, directory, yaml, nodes=3, pg=None):
+    def __init__(self, directory, yaml, nodes=3, pg=None, tls=None):
+        """tls: what each listener has, as YAML; the balancer passes it through."""
         self.dir = directory
+        self.tls = tls
         self.pg = pg or servers.Postgres()
         self.own_pg = pg is None
         self.nodes = []
@@ -67,7 +70,7 @@ class Cluster:
             d = os.path.join(directory, f"node{n + 1}")
             os.mkdir(d)
             self.nodes.append(Node(d, yaml, servers.free_port(), servers.free_port(),
-                                   self.pg.url()))
+                                   self.pg.url(), f", tls: {tls}" if tls else ""))
 
     def __enter__(self):
         try:
@@ -85,7 +88,7 @@ class Cluster:
     def start_balancer(self):
         path = os.path.join(self.dir, "haproxy.cfg")
         with open(path, "w") as f:
-            f.write(BALANCER.format(port=self.port))
+            f.write(BALANCER.format(port=self.port, mode="tcp" if self.tls else "http"))
             for n, node in enumerate(self.nodes):
                 f.write(f"    server node{n + 1} 127.0.0.1:{node.fixed} port {node.admin}\n")
         program = shutil.which("haproxy", path=os.environ["PATH"] + ":/usr/sbin:/sbin")
@@ -97,9 +100,14 @@ class Cluster:
 
     def answers(self):
         try:
+            if self.tls:
+                return self.connect() is not None
             return self.client().catalog() is not None
         except Exception:  # not there yet
             return False
+
+    def connect(self):
+        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
 
     def client(self):
         """A platform that talks to the balancer, each with connections of its own."""
