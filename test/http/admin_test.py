@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Health, readiness, metrics and orphans."""
 import re
+import shutil
 import signal
+import subprocess
 
 import httpx
 import rig
@@ -46,6 +48,15 @@ def check_text_format(text):
     assert len(families) > 10
 
 
+def promtool(text):
+    """What promtool thinks of it."""
+    program = shutil.which("promtool") or shutil.which(f"{rig.TREE}/build/tools/promtool")
+    assert program, "promtool is missing: ./dev test fetches it"
+    r = subprocess.run([program, "check", "metrics"], input=text, capture_output=True, text=True,
+                       timeout=30)
+    return r.returncode, r.stdout + r.stderr
+
+
 def test_pages(osbd):
     d = osbd("", head=YAML)
     assert admin(d, "/healthz").json() == {"status": "ok"}
@@ -69,6 +80,43 @@ def test_pages(osbd):
     # by the unix socket as well
     with httpx.Client(transport=httpx.HTTPTransport(uds=f"{d.dir}/admin.sock")) as c:
         assert c.get("http://osbd/healthz").status_code == 200
+
+
+WANTED = [
+    # requests, operations by state and age, slots
+    r'osbd_requests_total\{class="2xx"\} \d+', r'osbd_requests_total\{class="4xx"\} \d+',
+    r'osbd_operations_total\{verb="provision",result="succeeded"\} \d+',
+    r'osbd_operations_total\{verb="provision",result="failed"\} 1',
+    r"osbd_operations_running \d+",
+    r'osbd_operations\{verb="provision",state="waiting"\} \d+',
+    r"osbd_oldest_waiting_seconds \S+",
+    # children, the store, nodes
+    r"osbd_children_started_total \d+", r"osbd_children_ended_total \d+",
+    r'osbd_store_commit_seconds_bucket\{le="\+Inf"\} \d+', r"osbd_store_commits_total \d+",
+    # TLS
+    r'osbd_tls_handshakes_total\{result="full"\} 1',
+    r"osbd_tls_certificate_expiry_seconds\{.*\} \d+",
+]
+
+
+def test_promtool(osbd, tmp_path):
+    """Every family that an operator is promised, after traffic of all kinds."""
+    subprocess.run(["sh", f"{rig.TREE}/test/certs.sh", str(tmp_path)], check=True)
+    head = re.sub(r"(listen: .*)\]", rf'\1, {{{{address: "127.0.0.1:0", tls: {{{{certificate: '
+                  rf"{tmp_path}/one.pem, key: {tmp_path}/one.key}}}}}}}}]", YAML)
+    d = osbd("", head=head)
+    tls = int(re.search(r"127\.0\.0\.1:(\d+), path /, with TLS", d.log()).group(1))
+    assert httpx.get(f"https://localhost:{tls}/v2/catalog", verify=False,
+                     trust_env=False).status_code == 401
+    assert d.provision("fine").status_code == 201
+    assert d.provision("left-over", "true", plan=1).status_code == 202
+    assert d.poll("left-over")["state"] == "failed"
+    text = admin(d, "/metrics").text
+    assert promtool(text) == (0, "")
+    for family in WANTED:
+        assert re.search(f"^{family}$", text, re.M), family
+    assert promtool(text.replace("# HELP osbd_requests_total", "# help"))[0] != 0
+    assert promtool(text + "osbd_requests_total 1 1 1\n")[0] != 0
 
 
 def test_orphans(osbd):
