@@ -1,0 +1,708 @@
+/* What libmariadb waits for, uv_poll waits for. libmariadb may close its socket in any step, so
+ * the poll is stopped around each, and closed before the request's done runs.
+ *
+ *   RESOLVING --> CONNECTING --> (up)       the next address after one that failed
+ *   QUERYING --> STORING --> (up)
+ *   CLOSING --> (unused)
+ *   QUERYING, STORING -- deadline, cancel, connection lost --> KILLING --> (unused)
+ *
+ * A step that is given up is not left hanging in libmariadb, whose stack it runs on: the socket is
+ * shut, so that the step fails by itself at once. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sql/my_conn.h"
+
+#include <errmsg.h>
+#include <mysqld_error.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#define STACK_SIZE (256 * 1024)
+#define GIVE_UP_MAX 64
+#define LOOK_MS 20
+
+struct my_poll {
+	uv_poll_t uv;
+	struct my_conn *conn;
+	int fd;
+};
+
+enum { IDLE, RESOLVING, CONNECTING, QUERYING, STORING, CLOSING, KILLING };
+
+static void went_on(struct my_conn *conn, int wait);
+static void next_address(struct my_conn *conn);
+
+/* -- the end of a request ------------------------------------------------------------------ */
+
+static void on_poll_closed(uv_handle_t *handle)
+{
+	struct my_poll *poll = handle->data;
+	struct my_conn *conn = poll->conn;
+	struct my_request *request = conn->request;
+
+	mem_free(poll);
+	conn->poll = NULL;
+	conn->request = NULL;
+	call_end(&request->call, conn->status);
+}
+
+static void finish(struct my_conn *conn, int status)
+{
+	struct my_request *request = conn->request;
+
+	timer_stop(&conn->deadline);
+	timer_stop(&conn->pause);
+	conn->step = IDLE;
+	conn->status = status;
+	if (status < 0 && !request->err.code)
+		err_set(&request->err, status, "%s", err_str(status));
+	if (status < 0 && request->what)
+		err_wrap(&request->err, "%s", request->what);
+	if (conn->poll) {
+		if (!uv_is_closing((uv_handle_t *)&conn->poll->uv))
+			uv_close((uv_handle_t *)&conn->poll->uv, on_poll_closed);
+		return;
+	}
+	conn->request = NULL;
+	call_end_soon(conn->loop, &request->call, status);
+}
+
+static void forget(struct my_conn *conn)
+{
+	if (conn->poll)
+		uv_poll_stop(&conn->poll->uv);
+	if (conn->rows)
+		conn->server->lib->mysql_free_result(conn->rows);
+	conn->rows = NULL;
+	/* what is to be said to the server is not said: nothing here may wait */
+	if (conn->mysql) {
+		int fd = (int)conn->server->lib->mysql_get_socket(conn->mysql);
+
+		if (fd >= 0)
+			shutdown(fd, SHUT_RDWR);
+		conn->server->lib->mysql_close(conn->mysql);
+	}
+	conn->mysql = NULL;
+	conn->up = false;
+}
+
+void my_conn_drop(struct my_conn *conn)
+{
+	if (!conn->request)
+		forget(conn);
+}
+
+/* Codes that the client library makes up itself. */
+static bool is_local(unsigned code)
+{
+	return (code >= 2000 && code < 3000) || (code >= 5000 && code < 6000);
+}
+
+static int code_of(unsigned code)
+{
+	switch (code) {
+	case ER_ACCESS_DENIED_ERROR:
+	case ER_DBACCESS_DENIED_ERROR:
+	case ER_ACCOUNT_HAS_BEEN_LOCKED:
+		return ERR_ACCESS;
+	case ER_BAD_DB_ERROR:
+		return ERR_NOENT;
+	case CR_CONNECTION_ERROR:
+	case CR_CONN_HOST_ERROR:
+		return ERR_REFUSED;
+	default:
+		return is_local(code) ? ERR_CLOSED : ERR_STORE;
+	}
+}
+
+/* What the library says of the step that has just failed. */
+static int take_error(struct my_conn *conn)
+{
+	const struct my_lib *lib = conn->server->lib;
+	struct my_request *request = conn->request;
+	unsigned code = lib->mysql_errno(conn->mysql);
+	int rc = code_of(code);
+
+	if (request->err.code && request->err.code != ERR_REFUSED)
+		return request->err.code; /* given up: that is the reason */
+	memset(&request->err, 0, sizeof(request->err));
+	request->code = code;
+	if (!is_local(code))
+		snprintf(request->sqlstate, sizeof(request->sqlstate), "%s",
+			 lib->mysql_sqlstate(conn->mysql));
+	if (request->secret)
+		return err_set(&request->err, rc, "error %u (%s)", code,
+			       lib->mysql_sqlstate(conn->mysql));
+	return err_set(&request->err, rc, "%s", lib->mysql_error(conn->mysql));
+}
+
+/* -- giving up ----------------------------------------------------------------------------- */
+
+static int cont(struct my_conn *conn, int ready)
+{
+	const struct my_lib *lib = conn->server->lib;
+
+	switch (conn->step) {
+	case CONNECTING:
+		return lib->mysql_real_connect_cont(&conn->connected, conn->mysql, ready);
+	case QUERYING:
+		return lib->mysql_real_query_cont(&conn->rc, conn->mysql, ready);
+	case STORING:
+		return lib->mysql_store_result_cont(&conn->rows, conn->mysql, ready);
+	case CLOSING:
+		return lib->mysql_close_cont(conn->mysql, ready);
+	default:
+		return 0;
+	}
+}
+
+static void killed(struct call *call, int status)
+{
+	struct my_kill *kill = container_of(call, struct my_kill, call);
+	struct my_conn *conn = call->data;
+	struct my_request *request = conn->request;
+	int code = request->err.code;
+
+	request->may_run = status < 0;
+	if (status < 0)
+		err_set(&request->err, code, "%s; its session may still run: %.300s", err_str(code),
+			kill->err.text);
+	conn->kill = NULL;
+	mem_free(kill);
+	finish(conn, code);
+}
+
+static void end_session(struct my_conn *conn)
+{
+	struct my_request *request = conn->request;
+	struct my_kill *kill;
+
+	timer_stop(&conn->deadline);
+	timer_stop(&conn->pause);
+	request->unknown = true;
+	forget(conn);
+	if (conn->only_once) {
+		request->may_run = true;
+		finish(conn, request->err.code);
+		return;
+	}
+	conn->step = KILLING;
+	conn->kill = kill = mem_zalloc(sizeof(*kill));
+	kill->call.done = killed;
+	kill->call.data = conn;
+	kill->loop = conn->loop;
+	kill->server = conn->server;
+	kill->id = conn->id;
+	if (my_kill_start(kill) < 0)
+		abort(); /* nothing else uses it */
+}
+
+static void give_up(struct my_conn *conn, int code)
+{
+	struct my_request *request = conn->request;
+	int fd, i;
+
+	if (conn->step == IDLE || conn->step == KILLING)
+		return; /* about to end as it is */
+	err_set(&request->err, code, "%s", err_str(code));
+	if (conn->step == RESOLVING) {
+		call_cancel(&conn->lookup.call);
+		return;
+	}
+	if (conn->poll)
+		uv_poll_stop(&conn->poll->uv);
+	fd = (int)conn->server->lib->mysql_get_socket(conn->mysql);
+	if (fd >= 0)
+		shutdown(fd, SHUT_RDWR);
+	for (i = 0; i < GIVE_UP_MAX && cont(conn, MYSQL_WAIT_TIMEOUT) != 0; i++)
+		continue;
+	if (i == GIVE_UP_MAX)
+		abort(); /* a step of a socket that is shut always ends */
+	switch (conn->step) {
+	case QUERYING:
+	case STORING:
+		end_session(conn);
+		return;
+	case CLOSING:
+		conn->mysql = NULL; /* done all the same */
+		conn->up = false;
+		memset(&request->err, 0, sizeof(request->err));
+		finish(conn, 0);
+		return;
+	default:
+		forget(conn);
+		finish(conn, code);
+	}
+}
+
+static void on_deadline(struct timer *timer)
+{
+	give_up(container_of(timer, struct my_conn, deadline), ERR_TIMEDOUT);
+}
+
+static void cancel(struct call *call)
+{
+	give_up(container_of(call, struct my_request, call)->conn, ERR_CANCELED);
+}
+
+/* -- waiting ------------------------------------------------------------------------------- */
+
+static void ready(struct my_conn *conn, int what)
+{
+	if (conn->poll)
+		uv_poll_stop(&conn->poll->uv);
+	timer_stop(&conn->pause);
+	went_on(conn, cont(conn, what));
+}
+
+static void on_event(uv_poll_t *uv, int status, int events)
+{
+	struct my_poll *poll = uv->data;
+	int what = 0;
+
+	if (status < 0) /* whoever reads finds out what is wrong */
+		events = UV_READABLE | UV_WRITABLE;
+	if (events & (UV_READABLE | UV_DISCONNECT))
+		what |= MYSQL_WAIT_READ;
+	if (events & UV_WRITABLE)
+		what |= MYSQL_WAIT_WRITE;
+	if (events & UV_PRIORITIZED)
+		what |= MYSQL_WAIT_EXCEPT;
+	ready(poll->conn, what);
+}
+
+static void on_pause(struct timer *timer)
+{
+	ready(container_of(timer, struct my_conn, pause), MYSQL_WAIT_TIMEOUT);
+}
+
+static void on_moved(uv_handle_t *handle)
+{
+	mem_free(handle->data);
+}
+
+static void wait_for(struct my_conn *conn, int wait)
+{
+	const struct my_lib *lib = conn->server->lib;
+	int fd = (int)lib->mysql_get_socket(conn->mysql), events = 0;
+
+	if (wait & MYSQL_WAIT_TIMEOUT)
+		timer_start(&conn->pause, conn->loop, lib->mysql_get_timeout_value_ms(conn->mysql),
+			    on_pause);
+	if (wait & MYSQL_WAIT_READ)
+		events |= UV_READABLE;
+	if (wait & MYSQL_WAIT_WRITE)
+		events |= UV_WRITABLE;
+	if (wait & MYSQL_WAIT_EXCEPT)
+		events |= UV_PRIORITIZED;
+	if (!events)
+		return;
+	if (conn->poll && conn->poll->fd != fd) {
+		uv_close((uv_handle_t *)&conn->poll->uv, on_moved);
+		conn->poll = NULL;
+	}
+	if (!conn->poll) {
+		conn->poll = mem_zalloc(sizeof(*conn->poll));
+		if (uv_poll_init(&conn->loop->uv, &conn->poll->uv, fd) != 0)
+			abort(); /* out of memory, or a descriptor that epoll does not take */
+		conn->poll->uv.data = conn->poll;
+		conn->poll->conn = conn;
+		conn->poll->fd = fd;
+	}
+	uv_poll_start(&conn->poll->uv, events, on_event);
+}
+
+/* -- steps --------------------------------------------------------------------------------- */
+
+static void connected(struct my_conn *conn)
+{
+	const struct my_lib *lib = conn->server->lib;
+	int rc;
+
+	if (conn->connected) {
+		memset(&conn->request->err, 0, sizeof(conn->request->err));
+		conn->request->code = 0;
+		conn->up = true;
+		conn->id = lib->mysql_thread_id(conn->mysql);
+		finish(conn, 0);
+		return;
+	}
+	rc = take_error(conn);
+	forget(conn);
+	if (rc == ERR_REFUSED && conn->at < conn->lookup.n_addresses)
+		next_address(conn);
+	else
+		finish(conn, rc);
+}
+
+static void queried(struct my_conn *conn)
+{
+	if (!conn->rc) {
+		conn->step = STORING;
+		conn->rows = NULL;
+		went_on(conn,
+			conn->server->lib->mysql_store_result_start(&conn->rows, conn->mysql));
+		return;
+	}
+	if (take_error(conn) == ERR_CLOSED)
+		end_session(conn);
+	else
+		finish(conn, conn->request->err.code);
+}
+
+static void copy_rows(struct my_conn *conn)
+{
+	const struct my_lib *lib = conn->server->lib;
+	struct my_request *request = conn->request;
+	struct my_result *result = &request->result;
+	size_t row, col;
+
+	result->rows = lib->mysql_num_rows(conn->rows);
+	result->cols = lib->mysql_num_fields(conn->rows);
+	if (!request->arena)
+		return;
+	result->cells = arena_zalloc(request->arena,
+				     (result->rows * result->cols + 1) * sizeof(struct str));
+	for (row = 0; row < result->rows; row++) {
+		MYSQL_ROW values = lib->mysql_fetch_row(conn->rows);
+		unsigned long *lengths = lib->mysql_fetch_lengths(conn->rows);
+
+		for (col = 0; col < result->cols; col++)
+			if (values[col])
+				result->cells[row * result->cols + col] = arena_str(
+					request->arena, str_make(values[col], lengths[col]));
+	}
+}
+
+static void stored(struct my_conn *conn)
+{
+	const struct my_lib *lib = conn->server->lib;
+
+	if (conn->rows) {
+		copy_rows(conn);
+		lib->mysql_free_result(conn->rows);
+		conn->rows = NULL;
+	} else if (lib->mysql_field_count(conn->mysql) || lib->mysql_errno(conn->mysql)) {
+		if (take_error(conn) == ERR_CLOSED)
+			end_session(conn);
+		else
+			finish(conn, conn->request->err.code);
+		return;
+	} else {
+		conn->request->result.affected = lib->mysql_affected_rows(conn->mysql);
+	}
+	finish(conn, 0);
+}
+
+static void went_on(struct my_conn *conn, int wait)
+{
+	if (wait) {
+		wait_for(conn, wait);
+		return;
+	}
+	switch (conn->step) {
+	case CONNECTING:
+		connected(conn);
+		break;
+	case QUERYING:
+		queried(conn);
+		break;
+	case STORING:
+		stored(conn);
+		break;
+	case CLOSING:
+		conn->mysql = NULL;
+		conn->up = false;
+		finish(conn, 0);
+		break;
+	default:
+		break;
+	}
+}
+
+/* -- connecting ---------------------------------------------------------------------------- */
+
+static MYSQL *prepare(const struct my_conn *conn)
+{
+	const struct my_lib *lib = conn->server->lib;
+	MYSQL *mysql = lib->mysql_init(NULL);
+	unsigned protocol =
+		conn->server->host[0] == '/' ? MYSQL_PROTOCOL_SOCKET : MYSQL_PROTOCOL_TCP;
+	size_t stack = STACK_SIZE, packet = 64 << 20;
+	unsigned off = 0;
+	my_bool no = 0;
+
+	if (!mysql)
+		abort(); /* out of memory */
+	lib->mysql_options(mysql, MYSQL_OPT_NONBLOCK, &stack);
+	lib->mysql_options(mysql, MYSQL_OPT_PROTOCOL, &protocol);
+	lib->mysql_options(mysql, MYSQL_SET_CHARSET_NAME, "utf8mb4");
+	lib->mysql_options(mysql, MYSQL_OPT_LOCAL_INFILE, &off);
+	lib->mysql_options(mysql, MYSQL_OPT_RECONNECT, &no);
+	lib->mysql_options(mysql, MYSQL_OPT_MAX_ALLOWED_PACKET, &packet);
+	lib->mysql_options(mysql, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &no);
+	lib->mysql_optionsv(mysql, MARIADB_OPT_RESTRICTED_AUTH,
+			    "mysql_native_password,caching_sha2_password,client_ed25519");
+	return mysql;
+}
+
+static void begin(struct my_conn *conn, const char *host, const char *path)
+{
+	const struct my_server *server = conn->server;
+
+	conn->step = CONNECTING;
+	conn->mysql = prepare(conn);
+	went_on(conn, server->lib->mysql_real_connect_start(
+			      &conn->connected, conn->mysql, host, server->user,
+			      server->password ? server->password : "", server->database,
+			      server->port, path, 0));
+}
+
+static void next_address(struct my_conn *conn)
+{
+	if (uv_ip_name(&conn->lookup.addresses[conn->at++].to.any, conn->address,
+		       sizeof(conn->address)) != 0)
+		abort(); /* core/dns gives IP addresses */
+	begin(conn, conn->address, NULL);
+}
+
+static void resolved(struct call *call, int status)
+{
+	struct my_conn *conn = call->data;
+
+	if (status == 0) {
+		next_address(conn);
+		return;
+	}
+	if (!conn->request->err.code)
+		conn->request->err = conn->lookup.err;
+	finish(conn, conn->request->err.code);
+}
+
+static int start(struct my_conn *conn, struct my_request *request, uint64_t within)
+{
+	if (conn->request)
+		return ERR_INVALID;
+	memset(&request->result, 0, sizeof(request->result));
+	memset(&request->err, 0, sizeof(request->err));
+	memset(request->sqlstate, 0, sizeof(request->sqlstate));
+	request->code = 0;
+	request->unknown = request->may_run = false;
+	conn->request = request;
+	request->conn = conn;
+	call_begin(&request->call, cancel);
+	timer_start(&conn->deadline, conn->loop, request->within ? request->within : within,
+		    on_deadline);
+	return 0;
+}
+
+int my_connect_start(struct my_conn *conn, struct my_request *request)
+{
+	const struct my_server *server = conn->server;
+
+	if (conn->mysql || start(conn, request, server->connect_ms ? server->connect_ms : SEC(5)))
+		return ERR_INVALID;
+	memset(&conn->lookup, 0, sizeof(conn->lookup));
+	conn->at = 0;
+	if (server->host[0] == '/') {
+		begin(conn, "localhost", server->host);
+		return 0;
+	}
+	if (dial_ip(str_of(server->host), server->port, &conn->lookup.addresses[0])) {
+		conn->lookup.n_addresses = 1;
+		next_address(conn);
+		return 0;
+	}
+	conn->lookup.call.done = resolved;
+	conn->lookup.call.data = conn;
+	conn->lookup.name = str_of(server->host);
+	conn->lookup.port = server->port;
+	conn->step = RESOLVING;
+	if (!server->dns || dns_start(server->dns, &conn->lookup) < 0) {
+		err_set(&request->err, ERR_INVALID, "%s is not a host name", server->host);
+		finish(conn, ERR_INVALID);
+	}
+	return 0;
+}
+
+int my_query_start(struct my_conn *conn, struct my_request *request)
+{
+	const struct my_server *server = conn->server;
+
+	if (!conn->up || start(conn, request, server->query_ms ? server->query_ms : SEC(10)))
+		return ERR_INVALID;
+	conn->step = QUERYING;
+	went_on(conn, server->lib->mysql_real_query_start(&conn->rc, conn->mysql, request->text.p,
+							  request->text.n));
+	return 0;
+}
+
+int my_close_start(struct my_conn *conn, struct my_request *request)
+{
+	if (start(conn, request, SEC(1)))
+		return ERR_INVALID;
+	if (!conn->mysql) {
+		finish(conn, 0);
+		return 0;
+	}
+	conn->step = CLOSING;
+	went_on(conn, conn->server->lib->mysql_close_start(conn->mysql));
+	return 0;
+}
+
+/* -- quoting ------------------------------------------------------------------------------- */
+
+void my_put_text(const struct my_conn *conn, struct buf *out, struct str text)
+{
+	char *room;
+
+	buf_putc(out, '\'');
+	room = buf_room(out, 2 * text.n + 1);
+	out->n += conn->server->lib->mysql_real_escape_string(conn->mysql, room,
+							      text.p ? text.p : "", text.n);
+	buf_putc(out, '\'');
+}
+
+static int put_name(struct buf *out, struct str name, bool pattern)
+{
+	size_t i;
+
+	if (!name.n || memchr(name.p, '\0', name.n) || !str_is_utf8(name) ||
+	    str_utf8_len(name) > MY_NAME_MAX)
+		return ERR_INVALID;
+	buf_putc(out, '`');
+	for (i = 0; i < name.n; i++) {
+		if (name.p[i] == '`')
+			buf_putc(out, '`');
+		else if (pattern && strchr("_%\\", name.p[i]))
+			buf_putc(out, '\\');
+		buf_putc(out, name.p[i]);
+	}
+	buf_putc(out, '`');
+	return 0;
+}
+
+int my_put_name(struct buf *out, struct str name)
+{
+	return put_name(out, name, false);
+}
+
+int my_put_pattern(struct buf *out, struct str name)
+{
+	return put_name(out, name, true);
+}
+
+/* -- ending another session ---------------------------------------------------------------- */
+
+enum { TO_CONNECT, TO_KILL, TO_LOOK, TO_CLOSE };
+
+static void kill_query(struct my_kill *kill, int step);
+
+static void kill_closed(struct call *call, int status)
+{
+	struct my_request *request = container_of(call, struct my_request, call);
+	struct my_kill *kill = container_of(request, struct my_kill, request);
+
+	(void)status;
+	arena_finish(&kill->arena);
+	call_end(&kill->call, kill->status);
+}
+
+static void kill_end(struct my_kill *kill, int status)
+{
+	timer_stop(&kill->pause);
+	kill->status = status;
+	kill->step = TO_CLOSE;
+	kill->request.call.done = kill_closed;
+	kill->request.within = 0;
+	if (my_close_start(&kill->conn, &kill->request) < 0)
+		abort(); /* nothing runs on it */
+}
+
+static void look_again(struct timer *timer)
+{
+	kill_query(container_of(timer, struct my_kill, pause), TO_LOOK);
+}
+
+static void kill_went(struct call *call, int status)
+{
+	struct my_request *request = container_of(call, struct my_request, call);
+	struct my_kill *kill = container_of(request, struct my_kill, request);
+
+	if (kill->step == TO_KILL && request->code == ER_NO_SUCH_THREAD) {
+		kill_end(kill, 0);
+		return;
+	}
+	if (status < 0 || kill->call.canceled) {
+		kill->err = request->err;
+		kill_end(kill, status < 0 ? status : err_set(&kill->err, ERR_CANCELED, "canceled"));
+		return;
+	}
+	if (kill->step == TO_LOOK && request->result.rows == 0) { /* or another's by now */
+		kill_end(kill, 0);
+		return;
+	}
+	if (loop_now(kill->loop) >= kill->ends) {
+		kill_end(kill, err_set(&kill->err, ERR_TIMEDOUT, "session %llu does not end",
+				       (unsigned long long)kill->id));
+		return;
+	}
+	if (kill->step != TO_LOOK)
+		kill_query(kill, TO_LOOK);
+	else if (!kill->asked)
+		kill_query(kill, TO_KILL);
+	else
+		timer_start(&kill->pause, kill->loop, LOOK_MS, look_again);
+}
+
+static void kill_query(struct my_kill *kill, int step)
+{
+	uint64_t now = loop_now(kill->loop);
+
+	kill->step = step;
+	kill->asked |= step == TO_KILL;
+	arena_reset(&kill->arena);
+	if (step == TO_KILL)
+		snprintf(kill->text, sizeof(kill->text), "KILL CONNECTION %llu",
+			 (unsigned long long)kill->id);
+	else
+		snprintf(kill->text, sizeof(kill->text),
+			 "SELECT ID FROM information_schema.PROCESSLIST"
+			 " WHERE ID = %llu AND USER = SUBSTRING_INDEX(USER(), '@', 1)",
+			 (unsigned long long)kill->id);
+	kill->request.what = step == TO_KILL ? "kill session" : "look for session";
+	kill->request.text = str_of(kill->text);
+	kill->request.within = kill->ends > now ? kill->ends - now : 1;
+	if (my_query_start(&kill->conn, &kill->request) < 0)
+		abort(); /* it is up, and nothing runs on it */
+}
+
+static void kill_cancel(struct call *call)
+{
+	struct my_kill *kill = container_of(call, struct my_kill, call);
+
+	if (timer_running(&kill->pause))
+		kill_end(kill, err_set(&kill->err, ERR_CANCELED, "canceled"));
+	else if (kill->step != TO_CLOSE)
+		call_cancel(&kill->request.call);
+}
+
+int my_kill_start(struct my_kill *kill)
+{
+	memset(&kill->conn, 0, sizeof(kill->conn));
+	memset(&kill->request, 0, sizeof(kill->request));
+	memset(&kill->err, 0, sizeof(kill->err));
+	arena_init(&kill->arena);
+	kill->conn.loop = kill->loop;
+	kill->conn.server = kill->server;
+	kill->conn.only_once = true;
+	kill->step = TO_CONNECT;
+	kill->asked = false;
+	kill->ends = loop_now(kill->loop) + (kill->within ? kill->within : SEC(10));
+	kill->request.what = "connect";
+	kill->request.arena = &kill->arena;
+	kill->request.call.done = kill_went;
+	kill->request.within = kill->within;
+	call_begin(&kill->call, kill_cancel);
+	return my_connect_start(&kill->conn, &kill->request);
+}
