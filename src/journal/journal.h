@@ -92,6 +92,9 @@ void journal_service(struct journal *journal, struct str name, uint32_t max_runn
 /* Changes what journal_create() was told; running ops go on. */
 void journal_limits(struct journal *journal, uint32_t max_running, uint32_t max_waiting,
 		    uint64_t keep_ended, uint64_t keep_gone);
+/* The plans that this node offers, as text that is the same on nodes that offer the same; told to
+ * the others with the next renewal of the lease. */
+void journal_offers(struct journal *journal, struct str plans);
 /* Begins to claim and to keep house (retention, re-sealing). */
 void journal_start(struct journal *journal);
 /* Ends all activity: claims nothing new, lets each running step end for at most ms, then cancels

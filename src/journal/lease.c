@@ -106,6 +106,19 @@ static void on_look(struct timer *timer)
 	journal_look_for_work(journal);
 }
 
+/* While nodes are changed one after the other it is so; afterwards somebody was forgotten. */
+static void compare_offers(struct journal *journal, uint32_t others)
+{
+	if (others > 0 && journal->lease.others == 0)
+		log_warn(&journal->log,
+			 "%u of %u nodes offer other plans than this one: what they do not know is "
+			 "left to the others",
+			 others, journal->lease.nodes);
+	else if (others == 0 && journal->lease.others > 0)
+		log_info(&journal->log, "all nodes offer the same plans");
+	journal->lease.others = others;
+}
+
 static void hold(struct journal *journal)
 {
 	struct store_renew *c = &journal->lease.renew;
@@ -120,6 +133,7 @@ static void hold(struct journal *journal)
 	journal->lease.held = true;
 	journal->lease.first = false;
 	journal->lease.nodes = c->nodes;
+	compare_offers(journal, c->others);
 	journal->lease.ends = journal->lease.sent + good_for(journal);
 	timer_start(&journal->lease.end, journal->loop, journal->lease.ends - now, on_lease_end);
 	timer_start(&journal->lease.timer, journal->loop, journal->options.lease / 3, on_renew);
@@ -171,6 +185,7 @@ static void renew(struct journal *journal)
 		.owner = journal->owner,
 		.lease = journal->options.lease,
 		.first = journal->lease.first,
+		.plans = arena_str(&journal->lease.arena, buf_str(&journal->lease.plans)),
 	};
 	journal->lease.sent = loop_now(journal->loop);
 	store_renew(journal->store, c);
@@ -201,6 +216,19 @@ static double read_nodes(void *data)
 	return journal->lease.held ? journal->lease.nodes : 0;
 }
 
+static double read_others(void *data)
+{
+	struct journal *journal = data;
+
+	return journal->lease.held ? journal->lease.others : 0;
+}
+
+void journal_offers(struct journal *journal, struct str plans)
+{
+	buf_clear(&journal->lease.plans);
+	buf_put_str(&journal->lease.plans, plans);
+}
+
 void journal_lease_create(struct journal *journal)
 {
 	struct metrics *metrics = journal->options.metrics;
@@ -219,6 +247,12 @@ void journal_lease_create(struct journal *journal)
 							      "renewal of this one's lease.",
 						      .read = read_nodes,
 						      .data = journal };
+	journal->lease.others_gauge = (struct metric){ .kind = METRIC_GAUGE,
+						       .name = "osbd_nodes_with_other_plans",
+						       .help = "Other nodes that live and offer "
+							       "other plans.",
+						       .read = read_others,
+						       .data = journal };
 	if (!journal->lease.needed)
 		return;
 	journal->store->on_event = on_event;
@@ -227,6 +261,7 @@ void journal_lease_create(struct journal *journal)
 		return;
 	metrics_add(metrics, &journal->lease.losses);
 	metrics_add(metrics, &journal->lease.nodes_gauge);
+	metrics_add(metrics, &journal->lease.others_gauge);
 }
 
 void journal_lease_start(struct journal *journal)
@@ -273,6 +308,8 @@ void journal_lease_destroy(struct journal *journal)
 	timer_stop(&journal->lease.look);
 	metrics_remove(&journal->lease.losses);
 	metrics_remove(&journal->lease.nodes_gauge);
+	metrics_remove(&journal->lease.others_gauge);
+	buf_finish(&journal->lease.plans);
 	if (journal->store->event_data == journal)
 		journal->store->on_event = NULL;
 	arena_finish(&journal->lease.arena);

@@ -45,12 +45,13 @@ struct journal {
 	struct {
 		bool needed, held, first, gone;
 		uint64_t sent, ends; /* loop_now() */
-		uint32_t nodes;
+		uint32_t nodes, others;
+		struct buf plans;
 		struct store_renew renew;
 		struct store_leave leave;
 		struct timer timer, end, look;
 		struct arena arena, names; /* names: of all owners, for calls under way */
-		struct metric losses, nodes_gauge;
+		struct metric losses, nodes_gauge, others_gauge;
 	} lease;
 	struct metric running_gauge, ended[STORE_VERBS][2], resumed, store_pauses;
 	char ended_labels[STORE_VERBS][2][48];

@@ -87,14 +87,20 @@ static void apply(struct broker *broker)
 {
 	const struct catalog *catalog = broker->gen->catalog;
 	const struct config_limits *limits = &broker->gen->config->limits;
-	size_t i;
+	struct buf plans = { 0 };
+	size_t i, k;
 
 	broker->flows.gen = broker->gen;
 	for (i = 0; i < catalog->n_offerings; i++) {
 		const struct offering *offering = &catalog->offerings[i];
 
 		journal_service(broker->journal, offering->name, slots_of(offering));
+		for (k = 0; k < offering->n_plans; k++)
+			buf_printf(&plans, "%.*s %.*s\n", STR_ARG(offering->id),
+				   STR_ARG(offering->plans[k].id));
 	}
+	journal_offers(broker->journal, buf_str(&plans));
+	buf_finish(&plans);
 	journal_limits(broker->journal, (uint32_t)limits->max_running,
 		       (uint32_t)limits->max_waiting, limits->keep_ended,
 		       limits->keep_ended + limits->keep_gone);

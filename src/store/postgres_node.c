@@ -24,7 +24,7 @@ static const struct sql_stmt node_renew = { "node_renew",
 					    5 };
 static const struct sql_stmt node_leave = { "node_leave", "DELETE FROM node WHERE owner = $1", 1 };
 static const struct sql_stmt node_keys = {
-	"node_keys", "SELECT keys FROM node WHERE until > " PG_NOW " AND owner <> $1", 1
+	"node_keys", "SELECT keys, plans FROM node WHERE until > " PG_NOW " AND owner <> $1", 1
 };
 static const struct sql_stmt node_halted = {
 	"node_halted", "SELECT seq FROM op WHERE state = 1 AND owner = $1 AND halted <> 0", 1
@@ -89,6 +89,8 @@ static void renewed(struct call *call, int status)
 	c->lost = results[n->lease].n == 0;
 	c->nodes = (uint32_t)results[n->keys].rows + 1;
 	c->keys_changed = pg_choose_key(n->pg, &results[n->keys]);
+	for (c->others = 0, i = 0; i < results[n->keys].rows; i++)
+		c->others += !str_eq(sql_get_str(&results[n->keys], i, 1), c->plans);
 	c->n_halted = results[n->halted].rows;
 	if (c->n_halted > 0)
 		c->halted = arena_alloc(c->arena, c->n_halted * sizeof(*c->halted));

@@ -290,6 +290,7 @@ void store_renew(struct store *s, struct store_renew *c)
 {
 	c->lost = c->keys_changed = false;
 	c->nodes = 1;
+	c->others = 0;
 	c->waiting = 0;
 	c->halted = NULL;
 	c->n_halted = 0;

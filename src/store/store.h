@@ -384,10 +384,11 @@ struct store_renew {
 	struct str owner;
 	uint64_t lease;   /* ms */
 	bool first;       /* this owner has no lease yet */
-	struct str plans; /* that this node offers, one id a line: told to the others */
+	struct str plans; /* that this node offers, one a line: told to the others */
 	/* out */
 	bool lost;         /* the lease had ended: nobody may act under this owner's name again */
 	uint32_t nodes;    /* that live, this one among them */
+	uint32_t others;   /* of them: that offer other plans */
 	uint32_t waiting;  /* ops that wait for a slot or whose owner is dead */
 	bool keys_changed; /* another key seals now: reseal again */
 	int64_t *halted;   /* seqs of the owner's ops that were told to go back */

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nodes are changed one after the other: for a while they know different plans and keys."""
 import os
+import re
+import signal
 import subprocess
 
 import cluster
+import httpx
 import pytest
 import rig
 
@@ -74,6 +77,23 @@ def test_plan_that_one_does_not_know(two):
         assert new.get_instance(iid).json()["plan_id"] == "large"
         assert f"instance={iid}" not in old.log()
     assert new.poll(waiting)["state"] == "succeeded"
+
+
+def test_nodes_tell_what_they_offer(two):
+    """An operator sees that a node was forgotten, and that it no longer is."""
+    def others(node):
+        text = httpx.get(f"http://127.0.0.1:{node.admin}/metrics", trust_env=False).text
+        return int(re.search(r"osbd_nodes_with_other_plans (\d+)", text).group(1))
+
+    new, old = two.nodes
+    restart(old, plans=["small"])
+    restart(new)
+    assert rig.wait_until(lambda: others(new) == 1 and others(old) == 1, 10)
+    assert "1 of 2 nodes offer other plans than this one" in old.log()
+    write(old)
+    old.process.send_signal(signal.SIGHUP)
+    assert rig.wait_until(lambda: others(new) == 0 and others(old) == 0, 10), old.log()
+    assert "all nodes offer the same plans" in new.log()
 
 
 def test_owner_of_an_unknown_plan_dies(two):
