@@ -122,7 +122,9 @@ void journal_begin(struct journal *journal, struct journal_begin *begin);
 
 /* Waits until an op has answered or ended. status 0: so it is; ERR_TIMEDOUT: not within;
  * ERR_CANCELED: the op was given back, or there is no time left. Of an op that another node runs
- * only the end is heard. */
+ * the answer may be missed, not the end. */
+#define JOURNAL_ANSWER_LOOK SEC(2) /* so whoever waits for it looks at the row by itself */
+
 struct journal_wait {
 	struct call call;
 	int64_t op;      /* seq */
@@ -137,6 +139,8 @@ struct journal_wait {
 };
 
 void journal_wait(struct journal *journal, struct journal_wait *wait);
+/* Has an op of these steps, which has come to `step`, gone past its answer step? */
+bool journal_past_answer(const struct op_step *steps, const char *answer, struct str step);
 
 /* The running op of that row; NULL when it does not run here. */
 struct journal_op *journal_find(const struct journal *journal, int64_t seq);

@@ -201,6 +201,9 @@ static void on_event(void *data, enum store_event event, int64_t op)
 	case STORE_EVENT_ENDED:
 		journal_tell(journal, op, true, 0);
 		break;
+	case STORE_EVENT_ANSWERED:
+		journal_tell(journal, op, false, 0);
+		break;
 	case STORE_EVENT_HALTED:
 		journal_halt(journal, op);
 		break;

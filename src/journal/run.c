@@ -57,14 +57,11 @@ static void pause_store(struct journal_op *job, void (*again)(struct timer *time
 	timer_start(&job->retry, journal->loop, job->pause, again);
 }
 
-static void answer_if_due(struct journal_op *job, const struct op_step *before)
+/* The step before the one that comes next was the one that answers. */
+static bool answer_is_due(const struct journal_op *job)
 {
-	if (job->answered || !job->answer || job->op.backwards)
-		return;
-	if (!before || strcmp(before->name, job->answer) != 0)
-		return;
-	job->answered = true;
-	journal_tell(job->journal, job->row.seq, false, 0);
+	return job->answer && !job->answered && !job->op.backwards &&
+	       job->op.step > job->op.forth && strcmp(job->op.step[-1].name, job->answer) == 0;
 }
 
 static void send_step(struct timer *timer)
@@ -93,8 +90,10 @@ static void step_stored(struct call *call, int status)
 		return;
 	}
 	job->pause = 0;
-	if (job->step.new_step && !op->backwards)
-		answer_if_due(job, op->step - 1);
+	if (job->step.answers) {
+		job->answered = true;
+		journal_tell(job->journal, job->row.seq, false, 0);
+	}
 	op_committed(op, job->step.halted);
 }
 
@@ -119,6 +118,7 @@ static void commit_op(struct op *op, bool new_step)
 		.back = op->backwards,
 		.memo = op_memo_text(op),
 		.new_step = new_step,
+		.answers = new_step && answer_is_due(job),
 	};
 	if (op->progress[0])
 		job->step.description = str_of(op->progress);
@@ -406,8 +406,9 @@ void journal_run_row(struct journal *journal, struct journal_slots *slots,
 			 row->op.back ? ", going back" : "");
 		metric_inc(&journal->resumed, 1);
 	}
-	if (!job->answer)
-		job->answered = true;
+	job->answered =
+		!job->answer ||
+		(!row->op.back && journal_past_answer(job->op.forth, job->answer, row->op.step));
 	if (row->op.halted)
 		op_halt(&job->op);
 	op_start(&job->op);

@@ -69,6 +69,15 @@ void journal_wait(struct journal *journal, struct journal_wait *wait)
 		store_watch(journal->store, wait->op);
 }
 
+bool journal_past_answer(const struct op_step *steps, const char *answer, struct str step)
+{
+	bool past = false;
+
+	for (; steps->name && !str_is(step, steps->name); steps++)
+		past = past || strcmp(steps->name, answer) == 0;
+	return past && steps->name;
+}
+
 void journal_watch_waits(struct journal *journal, int64_t seq)
 {
 	if (waited_for(journal, seq))

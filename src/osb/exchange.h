@@ -69,6 +69,7 @@ struct exchange {
 	struct store_get get;
 	struct journal_begin begin;
 	struct journal_wait wait;
+	uint64_t answer_by; /* loop_now() */
 };
 
 /* Takes a request from the HTTP server and leads it to its chapter. */

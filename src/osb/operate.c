@@ -144,21 +144,53 @@ static void answer_accepted(struct exchange *ex, struct str memo)
 	answer(ex, 202, body);
 }
 
+static void wait_for_answer(struct exchange *ex);
+
+static bool past_answer(const struct exchange *ex, const struct store_op *op)
+{
+	const struct backend_verb *verb = backend_verb(ex->offering->backend, ex->plan, ex->verb);
+
+	return !op->back && journal_past_answer(verb->steps, verb->answer, op->step);
+}
+
 static void answered(struct exchange *ex)
 {
-	if (ex->get.op.seq == ex->begin.begin.op.seq && ex->get.op.state == STORE_OP_ENDED)
+	const struct store_op *op = &ex->get.op;
+	bool same = op->seq == ex->begin.begin.op.seq;
+
+	if (same && op->state == STORE_OP_ENDED)
 		over(ex);
+	else if (same && !past_answer(ex, op) && loop_now(ex->broker->loop) < ex->answer_by)
+		wait_for_answer(ex);
 	else
-		answer_accepted(ex, ex->get.op.memo);
+		answer_accepted(ex, op->memo);
 }
 
 static void answer_waited(struct call *call, int status)
 {
 	struct exchange *ex = call->data;
 
-	(void)status; /* in time or not: the row says how far it is */
+	if (status == ERR_CANCELED)
+		ex->answer_by = 0;
 	ex->get.operation = str_of(ex->begin.begin.op.id);
-	exchange_get(ex, answered);
+	exchange_get(ex, answered); /* in time or not: the row says how far it is */
+}
+
+/* Of an op that another node runs the answer may be missed. */
+static void wait_for_answer(struct exchange *ex)
+{
+	struct journal *journal = ex->broker->journal;
+	uint64_t left = ex->answer_by - loop_now(ex->broker->loop);
+	int64_t op = ex->begin.begin.op.seq;
+
+	if (!journal_find(journal, op) && left > JOURNAL_ANSWER_LOOK)
+		left = JOURNAL_ANSWER_LOOK;
+	ex->wait = (struct journal_wait){
+		.call = { .done = answer_waited, .data = ex },
+		.op = op,
+		.within = left,
+	};
+	journal_wait(journal, &ex->wait);
 }
 
 /* -- waiting for the end ------------------------------------------------------------------ */
@@ -227,15 +259,13 @@ static void end_waited(struct call *call, int status)
 		answer_timeout(ex);
 }
 
-static void wait_for(struct exchange *ex, bool end)
+static void wait_for_end(struct exchange *ex)
 {
-	const struct config_limits *limits = &ex->gen->config->limits;
-
 	ex->wait = (struct journal_wait){
-		.call = { .done = end ? end_waited : answer_waited, .data = ex },
+		.call = { .done = end_waited, .data = ex },
 		.op = ex->begin.begin.op.seq,
-		.for_end = end,
-		.within = end ? limits->sync_within : limits->answer_within,
+		.for_end = true,
+		.within = ex->gen->config->limits.sync_within,
 	};
 	journal_wait(ex->broker->journal, &ex->wait);
 }
@@ -246,11 +276,16 @@ static void follow(struct exchange *ex)
 	const struct backend_verb *verb = backend_verb(ex->offering->backend, ex->plan, ex->verb);
 
 	if (!ex->accepts_incomplete || verb->only_sync || ex->plan->async == CONFIG_ASYNC_SYNC)
-		wait_for(ex, true);
-	else if (verb->answer && ex->begin.begin.op.state != STORE_OP_FOLLOWING)
-		wait_for(ex, false);
-	else
+		wait_for_end(ex);
+	else if (verb->answer && ex->begin.begin.op.state != STORE_OP_FOLLOWING) {
+		ex->answer_by = loop_now(ex->broker->loop) + ex->gen->config->limits.answer_within;
+		if (past_answer(ex, &ex->begin.begin.op))
+			answer_waited(&ex->begin.call, 0);
+		else
+			wait_for_answer(ex);
+	} else {
 		answer_accepted(ex, STR(""));
+	}
 }
 
 /* -- begin -------------------------------------------------------------------------------- */

@@ -67,6 +67,7 @@ enum query {
 	Q_COUNT_WAITING,
 	Q_OBJECT_LOCK,
 	Q_LEASE,
+	Q_WATCHED,
 	Q_UNWATCH,
 	Q_UNWATCH_OLD,
 	Q_DUMP_INSTANCES,
@@ -140,6 +141,8 @@ struct db_ops {
 	int (*lease)(struct db *s, struct str owner);
 	/* Rows have been purged. NULL: nothing to be done. */
 	int (*purged)(struct db *s);
+	/* The op's first answer is due. NULL: nobody wants to know. */
+	void (*answered)(struct db *s, int64_t op);
 	/* The op was written, as it is now. NULL: nobody wants to know. */
 	void (*wrote_op)(struct db *s, const struct store_op *op, bool fresh);
 };

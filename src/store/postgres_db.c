@@ -336,6 +336,13 @@ static int ops_purged(struct db *db)
 	return 0;
 }
 
+static void ops_answered(struct db *db, int64_t op)
+{
+	struct sql_param seq = sql_int(op);
+
+	add_write(pg_of_db(db)->current, Q_WATCHED, &seq, 1);
+}
+
 static void ops_wrote_op(struct db *db, const struct store_op *op, bool fresh)
 {
 	struct pg_tx *tx = pg_of_db(db)->current;
@@ -371,6 +378,7 @@ const struct db_ops postgres_ops = {
 	.stats = ops_stats,
 	.lease = ops_lease,
 	.purged = ops_purged,
+	.answered = ops_answered,
 	.wrote_op = ops_wrote_op,
 };
 
@@ -514,6 +522,17 @@ static void start(struct pg_tx *tx)
 
 /* -- its end ---------------------------------------------------------------------------- */
 
+/* A write that found somebody who watches the op. */
+static void tell_watchers(struct pg_tx *tx, size_t write)
+{
+	enum query query = tx->writes[write].query;
+	size_t result = tx->writes[write].result;
+
+	if ((query == Q_UNWATCH || query == Q_WATCHED) && tx->sql.results &&
+	    result < tx->sql.n_results && tx->sql.results[result].n > 0)
+		pg_tell(tx->pg, query == Q_UNWATCH ? 'e' : 'a', tx->writes[write].params[0].number);
+}
+
 static void committed(struct pg_tx *tx)
 {
 	struct pg *pg = tx->pg;
@@ -526,10 +545,7 @@ static void committed(struct pg_tx *tx)
 		metric_observe(&pg->commit_seconds, (double)(uv_hrtime() - tx->began) / 1e9);
 	}
 	for (i = 0; i < tx->n_writes; i++)
-		if (tx->writes[i].query == Q_UNWATCH && tx->sql.results &&
-		    tx->writes[i].result < tx->sql.n_results &&
-		    tx->sql.results[tx->writes[i].result].n > 0)
-			pg_tell(pg, 'e', tx->writes[i].params[0].number);
+		tell_watchers(tx, i);
 	if (tx->status == DB_MORE && !pg->closing) {
 		tx->before = pg->db.counts;
 		start(tx);

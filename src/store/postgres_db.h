@@ -99,7 +99,7 @@ void pg_hurry(struct pg *pg);
 /* postgres_watch: somebody here waits for these ops, or others must hear of them. */
 void pg_watch_start(struct pg *pg);
 void pg_watch_stop(struct pg *pg);
-void pg_tell(struct pg *pg, char event, int64_t op); /* 'e' ended, 'h' halted */
+void pg_tell(struct pg *pg, char event, int64_t op); /* 'a' answered, 'e' ended, 'h' halted */
 void pg_watch(struct store *store, int64_t op);
 void pg_unwatch(struct store *store, int64_t op);
 

@@ -153,6 +153,7 @@ static const struct sql_stmt stmts[Q_LAST] = {
 	QUERY(Q_OBJECT_LOCK, "object_lock", 1,
 	      "SELECT seq FROM instance WHERE seq = (SELECT instance FROM op WHERE seq = $1)"
 	      " FOR UPDATE"),
+	QUERY(Q_WATCHED, "watched", 1, "UPDATE watch SET op = op WHERE op = $1"),
 	QUERY(Q_UNWATCH, "unwatch", 1, "DELETE FROM watch WHERE op = $1"),
 	QUERY(Q_UNWATCH_OLD, "unwatch_old", 0,
 	      "DELETE FROM watch w WHERE NOT EXISTS"

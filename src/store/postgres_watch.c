@@ -1,4 +1,4 @@
-/* What one process tells others: that an op has ended which one of them waits for, and that one of
+/* What one process tells others: that an op which one of them waits for has answered or ended, and that one of
  * theirs was told to go back. A NOTIFY makes a commit cost twice (all that notify wait for each
  * other), so it has a transaction of its own, behind that of the event, and one carries all
  * that has gathered while the one before was under way. It may be lost; so who waits also looks
@@ -79,6 +79,18 @@ static void ended(struct pg *pg, int64_t op)
 	}
 }
 
+static void answered(struct pg *pg, int64_t op)
+{
+	struct store *store = &pg->db.store;
+	size_t i;
+
+	for (i = 0; i < pg->watch.n_ops; i++)
+		if (pg->watch.ops[i] == op && store->on_event) {
+			store->on_event(store->event_data, STORE_EVENT_ANSWERED, op);
+			return;
+		}
+}
+
 static void on_notify(struct sql_listener *listener, struct str payload)
 {
 	struct pg *pg = listener->data;
@@ -99,6 +111,8 @@ static void on_notify(struct sql_listener *listener, struct str payload)
 			p++;
 		if (event == 'e')
 			ended(pg, op);
+		else if (event == 'a')
+			answered(pg, op);
 		else if (event == 'h' && store->on_event)
 			store->on_event(store->event_data, STORE_EVENT_HALTED, op);
 		else if (event != 'h')

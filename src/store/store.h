@@ -246,6 +246,7 @@ struct store_step {
 	struct str memo;
 	struct str description; /* progress for people; p NULL: as it was */
 	bool new_step;          /* false: the same step goes on; claims and step_began stay */
+	bool answers;           /* the first answer is due: whoever watches the op is told */
 	/* out */
 	bool halted;
 };
@@ -403,8 +404,9 @@ struct store_leave {
 
 /* What another process did. */
 enum store_event {
-	STORE_EVENT_ENDED,  /* an op that is watched */
-	STORE_EVENT_HALTED, /* an op, perhaps of this process, was told to go back */
+	STORE_EVENT_ENDED,    /* an op that is watched */
+	STORE_EVENT_ANSWERED, /* an op that is watched: a step that `answers` */
+	STORE_EVENT_HALTED,   /* an op, perhaps of this process, was told to go back */
 };
 
 struct store {
@@ -449,7 +451,7 @@ struct store_type {
 	bool shared;
 	void (*renew)(struct store *, struct store_renew *);
 	void (*leave)(struct store *, struct store_leave *);
-	/* Tell the end of that op, when another process ends it; no more. */
+	/* Tell the answer and the end of that op, when another process runs it; no more. */
 	void (*watch)(struct store *, int64_t op);
 	void (*unwatch)(struct store *, int64_t op);
 };

@@ -53,6 +53,8 @@ static int step(struct db *s, struct store_step *c)
 		op.o.step_began = store_now(&s->store);
 	}
 	c->halted = op.o.halted;
+	if (c->answers && s->ops->answered)
+		s->ops->answered(s, c->op);
 	return row_op_put(s, &op);
 }
 

@@ -26,8 +26,13 @@ services:
     backend: demo
     config: {{delay: {{provision: 60s}}, steps: 1}}
     plans: [{{name: small, description: small, async: async}}]
+  - name: answers
+    description: says at once where its dashboard is, and takes its time
+    backend: demo
+    config: {{delay: 8s, dashboard_url: "https://dash.test/${{instance}}"}}
+    plans: [{{name: small, description: small, async: async}}]
 """
-SLOW, BUSY, ENDLESS = range(3)
+SLOW, BUSY, ENDLESS, ANSWERS = range(4)
 PROMPT = 2.0  # s, for what another node is to be told at once
 SLOTS = 8
 
@@ -41,7 +46,7 @@ def two(tmp_path_factory):
     try:
         with cluster.Cluster(str(directory), YAML.format(world=world), nodes=2, pg=pg) as c:
             for node in c.nodes:
-                known = [node.ids(n) for n in range(3)]
+                known = [node.ids(n) for n in range(4)]
                 node.ids = lambda service=0, plan=0, known=known: known[service]
             yield c
     finally:
@@ -80,6 +85,35 @@ def test_end_is_told(two):
     print("\nend told after " + ", ".join(f"{1000 * w:.0f}" for w in waited) + " ms")
     # by asking alone it would be found up to two seconds late, one on average
     assert sorted(waited)[1] < 0.7 and max(waited) < PROMPT
+
+
+def test_answer_is_told(two):
+    """A request on one node whose operation gets its slot on the other: it has its answer, the
+    dashboard's address, long before the operation's end; a repeat has it at once."""
+    a, b = two.nodes
+    plugs = [plug(a) for _ in range(SLOTS)]
+    iids = [rig.new_id() for _ in range(4)]
+    waited = []
+    try:
+        for iid in iids:
+            since, begun = log_end(two), time.monotonic()
+            r = a.provision(iid, "true", service=ANSWERS)
+            waited.append(time.monotonic() - begun)
+            assert r.status_code == 202, r.text
+            assert re.fullmatch("https://dash.test/[0-9a-f]{64}", r.json()["dashboard_url"])
+            begun = time.monotonic()
+            for node in (a, b):
+                again = node.provision(iid, "true", service=ANSWERS)
+                assert (again.status_code, again.json()) == (202, r.json())
+            assert time.monotonic() - begun < PROMPT
+            told = [x for x in statements(two, since) if x[0] == "notify"]
+            assert len(told) == 1  # to the one that waited
+    finally:
+        unplug(plugs)
+    print("\nanswered after " + ", ".join(f"{1000 * w:.0f}" for w in waited) + " ms")
+    for iid in iids:
+        assert a.poll(iid)["state"] == "succeeded"
+        assert any("provision succeeded" in x and iid in x for x in b.log().splitlines())
 
 
 def test_halt_is_told(two):
