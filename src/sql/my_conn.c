@@ -67,6 +67,14 @@ static void finish(struct my_conn *conn, int status)
 	call_end_soon(conn->loop, &request->call, status);
 }
 
+static void closed(struct my_conn *conn)
+{
+	conn->mysql = NULL;
+	conn->up = false;
+	my_relay_leave(conn->relay);
+	conn->relay = NULL;
+}
+
 static void forget(struct my_conn *conn)
 {
 	if (conn->poll)
@@ -82,8 +90,7 @@ static void forget(struct my_conn *conn)
 			shutdown(fd, SHUT_RDWR);
 		conn->server->lib->mysql_close(conn->mysql);
 	}
-	conn->mysql = NULL;
-	conn->up = false;
+	closed(conn);
 }
 
 void my_conn_drop(struct my_conn *conn)
@@ -126,6 +133,10 @@ static int take_error(struct my_conn *conn)
 	if (request->err.code && request->err.code != ERR_REFUSED)
 		return request->err.code; /* given up: that is the reason */
 	memset(&request->err, 0, sizeof(request->err));
+	if (is_local(code) && conn->relay && my_relay_why(conn->relay)->code) {
+		request->err = *my_relay_why(conn->relay);
+		return request->err.code;
+	}
 	request->code = code;
 	if (!is_local(code))
 		snprintf(request->sqlstate, sizeof(request->sqlstate), "%s",
@@ -224,8 +235,7 @@ static void give_up(struct my_conn *conn, int code)
 		end_session(conn);
 		return;
 	case CLOSING:
-		conn->mysql = NULL; /* done all the same */
-		conn->up = false;
+		closed(conn); /* done all the same */
 		memset(&request->err, 0, sizeof(request->err));
 		finish(conn, 0);
 		return;
@@ -335,6 +345,16 @@ static void connected(struct my_conn *conn)
 		finish(conn, rc);
 }
 
+static void lost_or_refused(struct my_conn *conn)
+{
+	int rc = take_error(conn);
+
+	if (conn->request->sqlstate[0])
+		finish(conn, rc);
+	else
+		end_session(conn);
+}
+
 static void queried(struct my_conn *conn)
 {
 	if (!conn->rc) {
@@ -344,10 +364,7 @@ static void queried(struct my_conn *conn)
 			conn->server->lib->mysql_store_result_start(&conn->rows, conn->mysql));
 		return;
 	}
-	if (take_error(conn) == ERR_CLOSED)
-		end_session(conn);
-	else
-		finish(conn, conn->request->err.code);
+	lost_or_refused(conn);
 }
 
 static void copy_rows(struct my_conn *conn)
@@ -383,10 +400,7 @@ static void stored(struct my_conn *conn)
 		lib->mysql_free_result(conn->rows);
 		conn->rows = NULL;
 	} else if (lib->mysql_field_count(conn->mysql) || lib->mysql_errno(conn->mysql)) {
-		if (take_error(conn) == ERR_CLOSED)
-			end_session(conn);
-		else
-			finish(conn, conn->request->err.code);
+		lost_or_refused(conn);
 		return;
 	} else {
 		conn->request->result.affected = lib->mysql_affected_rows(conn->mysql);
@@ -411,8 +425,7 @@ static void went_on(struct my_conn *conn, int wait)
 		stored(conn);
 		break;
 	case CLOSING:
-		conn->mysql = NULL;
-		conn->up = false;
+		closed(conn);
 		finish(conn, 0);
 		break;
 	default:
@@ -422,12 +435,11 @@ static void went_on(struct my_conn *conn, int wait)
 
 /* -- connecting ---------------------------------------------------------------------------- */
 
-static MYSQL *prepare(const struct my_conn *conn)
+static MYSQL *prepare(const struct my_conn *conn, const char *path)
 {
 	const struct my_lib *lib = conn->server->lib;
 	MYSQL *mysql = lib->mysql_init(NULL);
-	unsigned protocol =
-		conn->server->host[0] == '/' ? MYSQL_PROTOCOL_SOCKET : MYSQL_PROTOCOL_TCP;
+	unsigned protocol = path ? MYSQL_PROTOCOL_SOCKET : MYSQL_PROTOCOL_TCP;
 	size_t stack = STACK_SIZE, packet = 64 << 20;
 	unsigned off = 0;
 	my_bool no = 0;
@@ -451,15 +463,39 @@ static void begin(struct my_conn *conn, const char *host, const char *path)
 	const struct my_server *server = conn->server;
 
 	conn->step = CONNECTING;
-	conn->mysql = prepare(conn);
+	conn->mysql = prepare(conn, path);
 	went_on(conn, server->lib->mysql_real_connect_start(
 			      &conn->connected, conn->mysql, host, server->user,
 			      server->password ? server->password : "", server->database,
 			      server->port, path, 0));
 }
 
+static void by_relay(struct my_conn *conn)
+{
+	const struct my_server *server = conn->server;
+	struct my_relay_options options = {
+		.wrap = server->tls,
+		.host = server->tls_host ? server->tls_host : server->host,
+		.directory = server->directory,
+		.addresses = conn->lookup.addresses,
+		.n_addresses = conn->lookup.n_addresses,
+		.within = server->connect_ms ? server->connect_ms : SEC(5)
+	};
+	int rc = my_relay_create(conn->loop, &options, &conn->relay, &conn->request->err);
+
+	if (rc < 0)
+		finish(conn, rc);
+	else
+		begin(conn, "localhost", my_relay_path(conn->relay));
+}
+
 static void next_address(struct my_conn *conn)
 {
+	if (conn->server->tls) { /* it tries all of them itself */
+		conn->at = conn->lookup.n_addresses;
+		by_relay(conn);
+		return;
+	}
 	if (uv_ip_name(&conn->lookup.addresses[conn->at++].to.any, conn->address,
 		       sizeof(conn->address)) != 0)
 		abort(); /* core/dns gives IP addresses */

@@ -5,7 +5,8 @@
  * A request is a call. Between two requests the connection has nothing in the loop: that it is
  * lost is found by the next one.
  *
- *   connect  the name is looked up by core/dns; libmariadb sees addresses only. The session has
+ *   connect  the name is looked up by core/dns; libmariadb sees addresses only, or with TLS the
+ *            socket of a relay, which goes a turn of the loop after the connection. The session has
  *            utf8mb4, no LOCAL INFILE, one statement at a time, and never shows its password in
  *            clear to a server that asks for it so.
  *   query    one statement, its rows in the arena.
@@ -28,6 +29,7 @@
 #include "core/dns.h"
 #include "core/timer.h"
 #include "sql/my_lib.h"
+#include "sql/my_relay.h"
 
 #define MY_NAME_MAX 64 /* characters of a database's, table's or user's name */
 
@@ -38,9 +40,12 @@ struct my_server {
 	const char *host; /* a name, an IP address, or the path of a unix socket */
 	uint16_t port;
 	const char *user, *password;
-	const char *database; /* NULL: none */
-	uint64_t connect_ms;  /* look-up, connection, authentication; 0: 5,000 */
-	uint64_t query_ms;    /* for queries that have no limit of their own; 0: 10,000 */
+	const char *database;        /* NULL: none */
+	const struct dial_wrap *tls; /* NULL: plain, which is for unix sockets and loopback */
+	const char *tls_host;        /* whom the certificate must be for; NULL: host */
+	const char *directory;       /* with tls: 0700, ours, for sockets (sql/my_relay) */
+	uint64_t connect_ms;         /* look-up, connection, authentication; 0: 5,000 */
+	uint64_t query_ms;           /* for queries that have no limit of their own; 0: 10,000 */
 };
 
 struct my_result {
@@ -80,6 +85,7 @@ struct my_conn {
 	MYSQL *mysql, *connected;
 	struct my_request *request;
 	struct my_poll *poll;
+	struct my_relay *relay;
 	struct timer deadline, pause;
 	struct dns_lookup lookup;
 	char address[INET6_ADDRSTRLEN]; /* libmariadb borrows it */

@@ -7,6 +7,7 @@
 
 #include <dirent.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -51,6 +52,7 @@ static inline void rig_init(struct rig *rig)
 	struct err err;
 
 	memset(rig, 0, sizeof(*rig));
+	signal(SIGPIPE, SIG_IGN);
 	assert_int_equal(loop_init(&rig->loop), 0);
 	if (my_lib_load(&rig->lib, &err) < 0)
 		fail_msg("%s", err.text);

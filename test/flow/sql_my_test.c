@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "my_rig.h"
+#include "tls/tls_dial.h"
 
 /* -- values and names ---------------------------------------------------------------------- */
 
@@ -373,6 +374,139 @@ static void test_a_server_that_says_nothing(void **state)
 	rig_close(&rig);
 }
 
+/* -- TLS ----------------------------------------------------------------------------------- */
+
+struct secure {
+	struct rig rig;
+	struct tls_budget budget;
+	struct tls_dial *dial;
+	char directory[32];
+};
+
+static void secure_init(struct secure *s, const char *ca)
+{
+	struct tls_client_options options = { .ca = ca };
+	struct err err;
+
+	rig_init(&s->rig);
+	tls_budget_init(&s->budget, &s->rig.loop, 0, 0, NULL);
+	if (tls_dial_create(&options, &s->budget, &s->dial, &err) != 0)
+		fail_msg("%s", err.text);
+	strcpy(s->directory, "/tmp/osbd-my-XXXXXX");
+	assert_non_null(mkdtemp(s->directory));
+	s->rig.server.tls = tls_dial_wrap(s->dial);
+	s->rig.server.tls_host = "localhost";
+	s->rig.server.directory = s->directory;
+}
+
+static void secure_close(struct secure *s)
+{
+	struct job job;
+
+	job_init(&job, "");
+	assert_int_equal(my_close_start(&s->rig.conn, &job.request), 0);
+	assert_int_equal(job_wait(&s->rig, &job), 0);
+	loop_run(&s->rig.loop);                   /* the relay goes */
+	assert_int_equal(rmdir(s->directory), 0); /* its socket has gone */
+	tls_dial_destroy(s->dial);
+	tls_budget_finish(&s->budget);
+	rig_close(&s->rig);
+}
+
+static void test_tls(void **state)
+{
+	struct rig other;
+	struct secure s;
+	struct job job;
+
+	(void)state;
+	rig_open(&other);
+	run(&other, "INSTALL SONAME 'auth_ed25519'");
+	run(&other, "CREATE USER ed IDENTIFIED VIA ed25519 USING PASSWORD('p') REQUIRE SSL");
+	run(&other, "CREATE USER native IDENTIFIED BY 'p' REQUIRE SSL");
+	secure_init(&s, getenv("OSBD_MY_CA"));
+	rig_connect(&s.rig);
+	assert_int_equal(job_query(&s.rig, &job, "SHOW STATUS LIKE 'Ssl_version'"), 0);
+	assert_true(str_starts(my_cell(&job.request.result, 0, 1), STR("TLSv1.")));
+	job_finish(&job);
+	assert_int_equal(job_query(&s.rig, &job, "SELECT REPEAT('m', 4194304)"), 0);
+	assert_int_equal(my_cell(&job.request.result, 0, 0).n, 4194304);
+	job_finish(&job);
+	/* a deadline ends the session behind the relay, too */
+	assert_int_equal(run(&s.rig, "SELECT GET_LOCK('osbd', 0)"), 1);
+	job_init(&job, "SELECT SLEEP(600)");
+	job.request.within = 200;
+	assert_int_equal(my_query_start(&s.rig.conn, &job.request), 0);
+	assert_int_equal(job_wait(&s.rig, &job), ERR_TIMEDOUT);
+	assert_false(job.request.may_run);
+	job_finish(&job);
+	assert_int_equal(run(&other, "SELECT IS_FREE_LOCK('osbd')"), 1);
+	s.rig.server.user = "ed"; /* another plugin: the server asks for a switch */
+	s.rig.server.password = "p";
+	rig_connect(&s.rig);
+	assert_int_equal(run(&s.rig, "SELECT 42"), 42);
+	secure_close(&s);
+	secure_init(&s, getenv("OSBD_MY_CA"));
+	s.rig.server.user = "native";
+	s.rig.server.password = "wr0ng";
+	fails(&s.rig, ERR_ACCESS, "job: Access denied for user 'native'");
+	s.rig.server.password = "p";
+	rig_connect(&s.rig);
+	secure_close(&s);
+	rig_init(&s.rig);
+	s.rig.server.user = "native";
+	s.rig.server.password = "p";
+	fails(&s.rig, ERR_ACCESS, "Access denied"); /* the server demands TLS */
+	rig_close(&s.rig);
+	run(&other, "DROP USER ed, native");
+	run(&other, "UNINSTALL SONAME 'auth_ed25519'");
+	rig_close(&other);
+}
+
+static void test_tls_to_somebody_else(void **state)
+{
+	struct secure s;
+
+	(void)state;
+	secure_init(&s, getenv("OSBD_MY_CA"));
+	s.rig.server.tls_host = "elsewhere.test";
+	fails(&s.rig, ERR_ACCESS, "elsewhere.test");
+	s.rig.server.tls_host = NULL; /* then it is the address, which the certificate has not */
+	fails(&s.rig, ERR_ACCESS, "127.0.0.1");
+	s.rig.server.port = 1;
+	fails(&s.rig, ERR_REFUSED, "job: 127.0.0.1:1: connection refused");
+	secure_close(&s);
+	secure_init(&s, NULL); /* the system's authorities did not sign it */
+	fails(&s.rig, ERR_ACCESS, "job: TLS: ");
+	secure_close(&s);
+}
+
+static void test_tls_with_a_server_that_says_nothing(void **state)
+{
+	struct secure s;
+
+	(void)state;
+	secure_init(&s, getenv("OSBD_MY_CA"));
+	s.rig.server.port = (uint16_t)atoi(ask("proxy"));
+	s.rig.server.connect_ms = 300;
+	ask("swallow");
+	fails(&s.rig, ERR_TIMEDOUT, "timed out");
+	ask("flow");
+	secure_close(&s);
+}
+
+static void test_a_server_without_tls(void **state)
+{
+	struct secure s;
+
+	(void)state;
+	ask("stop");
+	ask("start skip-ssl=1");
+	secure_init(&s, getenv("OSBD_MY_CA"));
+	fails(&s.rig, ERR_ACCESS, "job: the server offers no TLS");
+	secure_close(&s);
+}
+
 /* Last: the server goes, and comes again. */
 static void test_a_server_that_dies(void **state)
 {
@@ -412,6 +546,10 @@ int main(void)
 		cmocka_unit_test(test_another_session_is_ended),
 		cmocka_unit_test(test_a_cut_connection),
 		cmocka_unit_test(test_a_server_that_says_nothing),
+		cmocka_unit_test(test_tls),
+		cmocka_unit_test(test_tls_to_somebody_else),
+		cmocka_unit_test(test_tls_with_a_server_that_says_nothing),
+		cmocka_unit_test(test_a_server_without_tls),
 		cmocka_unit_test(test_a_server_that_dies),
 	};
 
