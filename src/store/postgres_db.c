@@ -643,8 +643,14 @@ static void sql_done(struct call *call, int status)
 
 void pg_run(struct pg *pg, struct call *call, tx_body body, const struct pg_options *options)
 {
-	struct pg_tx *tx = mem_zalloc(sizeof(*tx));
+	struct pg_tx *tx;
 
+	call_begin(call, NULL);
+	if (pg->outdated && options->locks) {
+		call_end_soon(pg->db.store.loop, call, ERR_STORE);
+		return;
+	}
+	tx = mem_zalloc(sizeof(*tx));
 	tx->pg = pg;
 	tx->call = call;
 	tx->body = body;
@@ -652,7 +658,6 @@ void pg_run(struct pg *pg, struct call *call, tx_body body, const struct pg_opti
 	tx->before = pg->db.counts;
 	tx->began = uv_hrtime();
 	list_append(&pg->running, &tx->node);
-	call_begin(call, NULL);
 	start(tx);
 }
 

@@ -7,20 +7,24 @@
 
 #define FORGET_NODES "3600000" /* ms after the end of a lease */
 
+/* Has no newer binary changed the schema to one that this one cannot use? */
+#define USABLE "(SELECT number FROM meta WHERE name = 'oldest') <= $3"
+
 static const struct sql_stmt node_forget = {
 	"node_forget", "DELETE FROM node WHERE until < " PG_NOW " - " FORGET_NODES, 0
 };
 static const struct sql_stmt node_first = {
 	"node_first",
 	"INSERT INTO node (owner, until, version, keys, plans)"
-	" VALUES ($1, " PG_NOW " + $2, $3, $4, $5) ON CONFLICT (owner) DO UPDATE"
+	" SELECT $1::bytea, " PG_NOW " + $2, $3::int8, $4::bytea, $5::bytea WHERE " USABLE
+	" ON CONFLICT (owner) DO UPDATE"
 	" SET until = excluded.until WHERE node.until > " PG_NOW,
 	5
 };
 static const struct sql_stmt node_renew = { "node_renew",
 					    "UPDATE node SET until = " PG_NOW
 					    " + $2, version = $3, keys = $4, plans = $5"
-					    " WHERE owner = $1 AND until > " PG_NOW,
+					    " WHERE owner = $1 AND until > " PG_NOW " AND " USABLE,
 					    5 };
 static const struct sql_stmt node_leave = { "node_leave", "DELETE FROM node WHERE owner = $1", 1 };
 static const struct sql_stmt node_keys = {
@@ -29,6 +33,8 @@ static const struct sql_stmt node_keys = {
 static const struct sql_stmt node_halted = {
 	"node_halted", "SELECT seq FROM op WHERE state = 1 AND owner = $1 AND halted <> 0", 1
 };
+static const struct sql_stmt node_oldest = { "node_oldest",
+					     "SELECT number FROM meta WHERE name = 'oldest'", 0 };
 static const struct sql_stmt node_clock = { "node_clock", "SELECT " PG_NOW, 0 };
 
 /* -- keys ------------------------------------------------------------------------------- */
@@ -57,8 +63,8 @@ struct node_call {
 	struct pg *pg;
 	struct store_renew *renew; /* or */
 	struct store_leave *leave;
-	uint64_t sent;                              /* loop_wall() */
-	size_t lease, keys, halted, waiting, clock; /* indexes of results */
+	uint64_t sent;                                      /* loop_wall() */
+	size_t lease, keys, halted, waiting, clock, oldest; /* indexes of results */
 };
 
 static void node_end(struct node_call *n, struct call *call, int status)
@@ -71,6 +77,16 @@ static void node_end(struct node_call *n, struct call *call, int status)
 	call_end(call, status);
 	if (pg->closing)
 		pg_finish(pg);
+}
+
+static void notice_outdated(struct pg *pg, int64_t oldest)
+{
+	if (oldest > pg_schema_version() && !pg->outdated)
+		log_error(&pg->db.store.log,
+			  "the store's schema needs version %lld by now, this osbd knows %lld: it "
+			  "does nothing more and is to be replaced",
+			  (long long)oldest, (long long)pg_schema_version());
+	pg->outdated = oldest > pg_schema_version();
 }
 
 static void renewed(struct call *call, int status)
@@ -87,6 +103,7 @@ static void renewed(struct call *call, int status)
 		return;
 	}
 	c->lost = results[n->lease].n == 0;
+	notice_outdated(n->pg, sql_get_int(&results[n->oldest], 0, 0));
 	c->nodes = (uint32_t)results[n->keys].rows + 1;
 	c->keys_changed = pg_choose_key(n->pg, &results[n->keys]);
 	for (c->others = 0, i = 0; i < results[n->keys].rows; i++)
@@ -133,6 +150,7 @@ void pg_renew(struct store *store, struct store_renew *c)
 	n->halted = sql_add(&n->sql, &node_halted, sql_text(c->owner));
 	n->waiting = sql_add_plain(&n->sql, postgres_stmt(Q_COUNT_WAITING, false));
 	n->clock = sql_add_plain(&n->sql, &node_clock);
+	n->oldest = sql_add_plain(&n->sql, &node_oldest);
 	sql_start(pg->pool, &n->sql);
 }
 

@@ -2,6 +2,7 @@
 #include "store/postgres_schema.h"
 
 #include "core/digest.h"
+#include "core/failpoint.h"
 
 #define LOCK "7236267083046109537" /* any number that others do not choose */
 
@@ -67,13 +68,30 @@ struct step {
 	int64_t oldest; /* from now on; 0: as it was */
 };
 
+#ifdef OSBD_FAILPOINTS
+/* What binaries of later releases might bring: one that adds, and one that older ones cannot use. */
+static const struct sql_stmt next_adds[] = {
+	{ NULL, "ALTER TABLE instance ADD COLUMN later int8 NOT NULL DEFAULT 7", 0 },
+	{ NULL, "CREATE TABLE later (seq int8 PRIMARY KEY)", 0 },
+};
+static const struct sql_stmt next_breaks[] = {
+	{ NULL, "DROP TABLE later", 0 },
+};
+#endif
+
 static const struct step steps[] = {
 	{ version_1, ARRAY_LEN(version_1), 1 },
+#ifdef OSBD_FAILPOINTS
+	{ next_adds, ARRAY_LEN(next_adds), 0 },
+	{ next_breaks, ARRAY_LEN(next_breaks), 3 },
+#endif
 };
 
 int64_t pg_schema_version(void)
 {
-	return ARRAY_LEN(steps);
+	if (failpoint("store.schema.breaks"))
+		return 3;
+	return failpoint("store.schema.adds") ? 2 : 1;
 }
 
 static const struct sql_stmt lock = { NULL, "SELECT pg_advisory_xact_lock(" LOCK ") IS NULL", 0 };
@@ -93,7 +111,9 @@ static const struct sql_stmt set_meta = {
 	" SET number = excluded.number, value = excluded.value",
 	3
 };
-static const struct sql_stmt get_nodes = { NULL, "SELECT keys FROM node WHERE until > " PG_NOW, 0 };
+static const struct sql_stmt get_nodes = { NULL,
+					   "SELECT keys, version FROM node WHERE until > " PG_NOW,
+					   0 };
 static const struct sql_stmt get_clock = { NULL, "SELECT " PG_NOW, 0 };
 
 static enum sql_next stop(struct pg_prepare *p)
@@ -149,7 +169,26 @@ static enum sql_next look_around(struct pg_prepare *p)
 	if (!meta)
 		sql_add_plain(&p->sql, &make_meta);
 	p->meta = sql_add_plain(&p->sql, &get_meta);
+	if (meta)
+		p->nodes = sql_add_plain(&p->sql, &get_nodes);
 	return SQL_MORE;
+}
+
+/* What comes must not be of use only to this binary while older ones work with it. */
+static void look_at_nodes(struct pg_prepare *p, int64_t oldest)
+{
+	size_t row;
+
+	for (row = 0; !p->fresh && row < result(p, p->nodes)->rows; row++) {
+		int64_t version = sql_get_int(result(p, p->nodes), row, 1);
+
+		if (version < oldest)
+			err_set(&p->why, ERR_UNSUPPORTED,
+				"a node that lives knows the store's schema version %lld, and this "
+				"osbd would change it to one that needs version %lld: stop the old "
+				"nodes first (one that was killed is forgotten after limits.lease)",
+				(long long)version, (long long)oldest);
+	}
 }
 
 /* Round 1: brings the tables up to date. */
@@ -167,13 +206,15 @@ static enum sql_next migrate(struct pg_prepare *p)
 			"the store's schema needs version %lld, this osbd knows %lld: a newer "
 			"osbd has used it",
 			(long long)p->oldest, (long long)pg_schema_version());
-	if (p->why.code)
-		return stop(p);
-	for (i = (size_t)p->version; i < ARRAY_LEN(steps); i++) {
-		for (k = 0; k < steps[i].n; k++)
-			sql_add_plain(&p->sql, &steps[i].stmts[k]);
+	for (i = (size_t)p->version; i < (size_t)pg_schema_version(); i++)
 		if (steps[i].oldest)
 			p->oldest = steps[i].oldest;
+	look_at_nodes(p, p->oldest);
+	if (p->why.code)
+		return stop(p);
+	for (i = (size_t)p->version; i < (size_t)pg_schema_version(); i++) {
+		for (k = 0; k < steps[i].n; k++)
+			sql_add_plain(&p->sql, &steps[i].stmts[k]);
 	}
 	if (p->version < pg_schema_version()) {
 		set_number(p, "version", pg_schema_version());
@@ -203,6 +244,7 @@ static enum sql_next read_meta(struct pg_prepare *p)
 	struct str sealed, plain;
 	size_t row;
 
+	failpoint("store.migrated"); /* not committed yet */
 	pg_choose_key(p->pg, result(p, p->nodes));
 	db->store.skew =
 		sql_get_int(result(p, p->clock), 0, 0) - (int64_t)loop_wall(db->store.loop);
