@@ -100,7 +100,7 @@ class MariaDB:
                   "ssl-ca": self.ca, "ssl-cert": self.dir / "server.crt",
                   "ssl-key": self.dir / "server.key", "skip-name-resolve": "ON",
                   "innodb-buffer-pool-size": "16M", "innodb-log-file-size": "4M",
-                  "max-connections": 50, "innodb-flush-log-at-trx-commit": 0,
+                  "max-connections": 50, "innodb-flush-log-at-trx-commit": 2,
                   "performance-schema": "OFF", **self.settings, **settings}
         argv = [self.server, "--no-defaults"] + [f"--{k}={v}" for k, v in wanted.items()]
         with open(self.log, "ab") as log:

@@ -3,6 +3,7 @@
 
 #include "backends/bundle.h"
 #include "backends/demo.h"
+#include "backends/mysql.h"
 #include "journal/journal.h"
 #include "osb/users_verify.h"
 #include "store/memory.h"
@@ -17,7 +18,8 @@
 
 #define BEATS_LATE 500 /* ms that an end of children may come late */
 
-const struct backend_type *const backend_types[] = { &backend_bundle, &backend_demo, NULL };
+const struct backend_type *const backend_types[] = { &backend_bundle, &backend_demo, &backend_mysql,
+						     NULL };
 
 void setup_print_errors(struct setup *setup)
 {

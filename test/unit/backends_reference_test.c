@@ -2,6 +2,7 @@
 /* conf/backend-NAME.reference.yml is what the backend's rows give, and decodes. */
 #include "backends/bundle.h"
 #include "backends/demo.h"
+#include "backends/mysql.h"
 #include "core/yaml.h"
 
 #include <setjmp.h>
@@ -11,6 +12,21 @@
 #include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+/* A plan's own keys, as comments. */
+static void write_plan(const struct conf_key *rows, struct buf *text)
+{
+	struct buf plan = { 0 };
+	struct str rest, line;
+
+	buf_puts(text, "\n# What a plan's `config:` may hold:\n#\n");
+	conf_reference(rows, &plan);
+	for (rest = str_trim(buf_str(&plan)); rest.n;) {
+		line = str_cut(rest, '\n', &rest);
+		buf_printf(text, line.n ? "#   %.*s\n" : "#%.*s\n", STR_ARG(line));
+	}
+	buf_finish(&plan);
+}
 
 static void write_reference(const struct backend_type *type, struct buf *text)
 {
@@ -25,6 +41,8 @@ static void write_reference(const struct backend_type *type, struct buf *text)
 			"# A plan's `config:` may hold the same, and goes before its service's.\n");
 	buf_putc(text, '\n');
 	conf_reference(type->service_rows, text);
+	if (type->plan_rows && type->plan_rows != type->service_rows)
+		write_plan(type->plan_rows, text);
 }
 
 static void same_as_file(const struct backend_type *type, const struct buf *want)
@@ -87,11 +105,18 @@ static void test_bundle(void **state)
 	check(&backend_bundle);
 }
 
+static void test_mysql(void **state)
+{
+	(void)state;
+	check(&backend_mysql);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_demo),
 		cmocka_unit_test(test_bundle),
+		cmocka_unit_test(test_mysql),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

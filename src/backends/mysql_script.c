@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "backends/mysql_script.h"
+
+#include <mysqld_error.h>
+#include <stdlib.h>
+
+enum { CONNECT, LOCK, HOLDER, KILL, RUN, CLOSE };
+
+static void run(struct mysql_script *script, int step, const char *what);
+
+static void script_closed(struct call *call, int status)
+{
+	struct mysql_script *script = call->data;
+
+	(void)status;
+	call_end(&script->call, script->status);
+}
+
+static void end(struct mysql_script *script, int status)
+{
+	buf_wipe(&script->text);
+	script->step = CLOSE;
+	script->status = status;
+	script->request.call.done = script_closed;
+	script->request.call.data = script;
+	script->request.what = NULL;
+	script->request.within = 0;
+	if (my_close_start(&script->conn, &script->request) < 0)
+		abort(); /* nothing runs on it */
+}
+
+static bool may_pass(int status, unsigned code)
+{
+	switch (code) {
+	case ER_CON_COUNT_ERROR:
+	case ER_TOO_MANY_USER_CONNECTIONS:
+	case ER_LOCK_WAIT_TIMEOUT:
+	case ER_LOCK_DEADLOCK:
+	case ER_SERVER_SHUTDOWN:
+	case ER_DISK_FULL:
+		return true;
+	default:
+		return status != ERR_STORE && status != ERR_ACCESS && status != ERR_NOENT &&
+		       status != ERR_INVALID;
+	}
+}
+
+static void failed(struct mysql_script *script, int status)
+{
+	script->err = script->request.err;
+	script->again = may_pass(status, script->request.code);
+	end(script, status);
+}
+
+static void killed(struct call *call, int status)
+{
+	struct mysql_script *script = call->data;
+
+	if (status < 0) {
+		script->request.err = script->kill.err;
+		script->request.code = 0;
+		failed(script, status);
+		return;
+	}
+	run(script, LOCK, "lock");
+}
+
+static void end_holder(struct mysql_script *script, struct str id)
+{
+	uint64_t n;
+
+	if (!id.p || !str_to_u64(id, &n)) { /* free by now */
+		run(script, LOCK, "lock");
+		return;
+	}
+	script->step = KILL;
+	memset(&script->kill, 0, sizeof(script->kill));
+	script->kill.call.done = killed;
+	script->kill.call.data = script;
+	script->kill.loop = script->loop;
+	script->kill.server = script->server;
+	script->kill.id = n;
+	if (my_kill_start(&script->kill) < 0)
+		abort(); /* its first start */
+}
+
+static void next(struct mysql_script *script)
+{
+	buf_clear(&script->text);
+	script->tolerated = 0;
+	switch (script->next(script, &script->text)) {
+	case MYSQL_RUN:
+		run(script, RUN, "statement");
+		break;
+	case MYSQL_END:
+		end(script, 0);
+		break;
+	case MYSQL_FAIL:
+		end(script, script->err.code);
+		break;
+	}
+}
+
+static void went(struct call *call, int status)
+{
+	struct mysql_script *script = call->data;
+	const struct my_result *result = &script->request.result;
+
+	if (script->call.canceled && status == 0)
+		status = err_set(&script->request.err, ERR_CANCELED, "canceled");
+	if (status < 0 && (script->step != RUN || !script->request.code ||
+			   script->request.code != script->tolerated)) {
+		failed(script, status);
+		return;
+	}
+	switch (script->step) {
+	case CONNECT:
+		run(script, LOCK, "lock");
+		break;
+	case LOCK:
+		if (my_cell(result, 0, 0).p && str_is(my_cell(result, 0, 0), "1"))
+			next(script);
+		else
+			run(script, HOLDER, "lock");
+		break;
+	case HOLDER:
+		end_holder(script, my_cell(result, 0, 0));
+		break;
+	default:
+		next(script);
+	}
+}
+
+static void run(struct mysql_script *script, int step, const char *what)
+{
+	struct my_request *request = &script->request;
+
+	script->step = step;
+	if (step != RUN)
+		buf_clear(&script->text);
+	if (step == LOCK)
+		buf_printf(&script->text, "SELECT GET_LOCK('%s', 1)", script->lock);
+	else if (step == HOLDER)
+		buf_printf(&script->text, "SELECT IS_USED_LOCK('%s')", script->lock);
+	request->call.done = went;
+	request->what = what;
+	request->arena = script->arena;
+	request->text = buf_str(&script->text);
+	request->secret = step == RUN && script->request.secret;
+	if (my_query_start(&script->conn, request) < 0)
+		abort(); /* it is up, and nothing runs on it */
+	request->call.data = script;
+}
+
+static void cancel(struct call *call)
+{
+	struct mysql_script *script = container_of(call, struct mysql_script, call);
+
+	if (script->step == KILL)
+		call_cancel(&script->kill.call);
+	else if (script->step != CLOSE)
+		call_cancel(&script->request.call);
+}
+
+int mysql_script_start(struct mysql_script *script)
+{
+	memset(&script->conn, 0, sizeof(script->conn));
+	memset(&script->request, 0, sizeof(script->request));
+	memset(&script->err, 0, sizeof(script->err));
+	memset(&script->text, 0, sizeof(script->text));
+	script->again = false;
+	script->at = 0;
+	script->step = CONNECT;
+	script->conn.loop = script->loop;
+	script->conn.server = script->server;
+	script->request.call.done = went;
+	script->request.call.data = script;
+	script->request.what = "connect";
+	if (my_connect_start(&script->conn, &script->request) < 0)
+		return ERR_INVALID;
+	call_begin(&script->call, cancel);
+	return 0;
+}
