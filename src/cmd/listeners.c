@@ -52,21 +52,22 @@ static int open_one(const struct config_listen *config, struct setup *setup,
 
 /* All the sockets of that name, of which there must be one. */
 static int open_given(struct activation *activation, const struct config_listen *config,
-		      struct setup *setup, struct http_server *server, struct http_listen *listen,
-		      struct err *err)
+		      struct setup *setup, struct http_server *server,
+		      const struct http_listen *listen, struct err *err)
 {
 	struct str name = str_make(config->address.p + 8, config->address.n - 8);
 	struct activation_socket *socket = activation_next(activation, name);
+	struct http_listen given = *listen;
 	char address[24];
 	int rc;
 
 	if (!socket)
 		return err_set(err, ERR_NOENT, "%s: no socket of that name was passed to osbd",
 			       config->address.p);
-	listen->address = address;
+	given.address = address;
 	for (; socket; socket = activation_next(activation, name)) {
 		snprintf(address, sizeof(address), "fd:%d", socket->fd);
-		rc = open_one(config, setup, server, listen, err);
+		rc = open_one(config, setup, server, &given, err);
 		if (rc != 0)
 			return err_wrap(err, "%s", config->address.p);
 		socket->taken = true;

@@ -17,6 +17,7 @@ import resource
 import shutil
 import signal
 import socket
+import ssl
 import statistics
 import subprocess
 import sys
@@ -87,6 +88,7 @@ class Server:
     """A process with a port. Its CPU time and memory are what the kernel says."""
     process = None
     port = 0
+    tls = False
 
     def run(self, argv, log):
         with open(log, "ab") as out:
@@ -114,9 +116,11 @@ class Server:
 
 
 class Floor(Server):
-    def __init__(self, directory, size):
+    def __init__(self, directory, size, tls=()):
         path = os.path.join(directory, f"floor-{size}.port")
-        self.run([program("floor"), "-p", path, "-n", str(size), "-h", "authorization", BASIC],
+        self.tls = bool(tls)
+        self.run([program("floor"), "-p", path, "-n", str(size), "-h", "authorization", BASIC,
+                  *(["-t", *tls] if tls else [])],
                  os.path.join(directory, "floor.log"))
         wait_for(lambda: os.path.exists(path) and os.path.getsize(path), "floor")
         with open(path) as f:
@@ -126,18 +130,24 @@ class Floor(Server):
 class Osbd(Server):
     """With a new store, and the configuration above or conf/demo.yml."""
 
-    def __init__(self, directory, padding="", demo=False):
+    def __init__(self, directory, padding="", demo=False, tls=()):
         self.dir = directory
+        self.tls = bool(tls)
         self.basic = DEMO if demo else BASIC
         self.config = os.path.join(directory, "osbd.yml")
         for name in os.listdir(directory):
             if name.startswith("osbd.") or name == "seal.key":
                 os.unlink(os.path.join(directory, name))
         self.port = free_port()
+        text = self.demo() if demo else CONFIG.format(
+            port=self.port, dir=directory, user=USER, password=PASSWORD, service=SERVICE,
+            plan=PLAN, padding=padding)
+        if tls:
+            listen = f'address: "127.0.0.1:{self.port}"'
+            text = text.replace(f"{{{listen}}}",
+                                f"{{{listen}, tls: {{certificate: {tls[0]}, key: {tls[1]}}}}}")
         with open(self.config, "w") as f:
-            f.write(self.demo() if demo else
-                    CONFIG.format(port=self.port, dir=directory, user=USER, password=PASSWORD,
-                                  service=SERVICE, plan=PLAN, padding=padding))
+            f.write(text)
         self.run([OSBD, "serve", "-c", self.config], os.path.join(directory, "osbd.log"))
         wait_for(self.answers, "osbd")
 
@@ -168,7 +178,11 @@ class Osbd(Server):
         return int(re.search(r"^osbd_store_commits_total (\d+)", text, re.M).group(1))
 
     def ask(self, method, path, body=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        if self.tls:
+            connection = http.client.HTTPSConnection(
+                "127.0.0.1", self.port, timeout=10, context=ssl._create_unverified_context())
+        else:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         connection.request(method, path, body, {
             "Authorization": self.basic, "X-Broker-API-Version": "2.17",
             "Content-Type": "application/json"})
@@ -202,7 +216,7 @@ def wrk(server, seconds, path="/", script=None, args=(), headers=()):
         argv += ["-H", header]
     if script:
         argv += ["-s", os.path.join(HERE, script)]
-    argv.append(f"http://127.0.0.1:{server.port}{path}")
+    argv.append(f"http{'s' * server.tls}://127.0.0.1:{server.port}{path}")
     if script:
         argv += ["--", *args]
     out = subprocess.run(argv, capture_output=True, text=True, timeout=seconds + 60)
@@ -321,14 +335,116 @@ def bench_provision(directory):
         statistics.median(a / b for a, b, _ in rates), 0.6, 0.8, most=False)
 
 
+# -- TLS --------------------------------------------------------------------------------------
+
+NGINX = """\
+worker_processes 1;
+daemon off;
+pid {dir}/nginx.pid;
+error_log {dir}/nginx.log;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    keepalive_requests 1000000000;
+    client_body_temp_path {dir}/body; proxy_temp_path {dir}/proxy; fastcgi_temp_path {dir}/fastcgi;
+    uwsgi_temp_path {dir}/uwsgi; scgi_temp_path {dir}/scgi;
+    server {{
+        listen 127.0.0.1:{port} ssl;
+        ssl_certificate {dir}/tls.pem;
+        ssl_certificate_key {dir}/tls.key;
+        ssl_protocols TLSv1.2 TLSv1.3;
+        ssl_ecdh_curve X25519:prime256v1;
+        ssl_ciphers ECDHE-ECDSA-AES128-GCM-SHA256;
+        default_type application/json;
+        location / {{ return 200 "{body}"; }}
+    }}
+}}
+"""
+
+
+class Nginx(Server):
+    """Its one worker is what is measured."""
+    tls = True
+
+    def __init__(self, directory, size):
+        self.port = free_port()
+        path = os.path.join(directory, "nginx.conf")
+        with open(path, "w") as f:
+            f.write(NGINX.format(dir=directory, port=self.port, body="x" * size))
+        self.run(["/usr/sbin/nginx", "-c", path, "-p", directory],
+                 os.path.join(directory, "nginx.log"))
+        wait_for(self.worker, "nginx")
+        wait_for(lambda: handshakes(self, 1, "-tls1_3"), "nginx")
+
+    def worker(self):
+        with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children") as f:
+            return f.read().split()
+
+    def cpu(self):
+        with open(f"/proc/{self.worker()[0]}/stat") as f:
+            fields = f.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def handshakes(server, seconds, *how):
+    """Connections that openssl has made, one after the other."""
+    out = subprocess.run(pin(CLIENT_CORE) + ["openssl", "s_time", "-connect",
+                                             f"127.0.0.1:{server.port}", "-time", str(seconds),
+                                             *(how if "-reuse" in how else ("-new", *how))],
+                         capture_output=True, text=True, timeout=seconds + 30)
+    found = re.search(r"(\d+) connections in \d+ real seconds", out.stdout)
+    return int(found.group(1)) if found else 0
+
+
+def handshake_cpu(server, *how):
+    before = server.cpu()
+    n = handshakes(server, 2 * SECONDS, *how)
+    if not n:
+        die(f"no handshakes {how}")
+    return (server.cpu() - before) / n
+
+
+def bench_tls(directory):
+    """What a second of the server's core is good for: the rate that it would reach alone."""
+    pem, key = (os.path.join(directory, name) for name in ("tls.pem", "tls.key"))
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+                    "-keyout", key, "-out", pem], check=True, capture_output=True)
+    os.chmod(directory, 0o755)
+    osbd = Osbd(directory, tls=(pem, key))
+    size = len(osbd.ask("GET", "/v2/catalog"))
+    floor, nginx = Floor(directory, size, tls=(pem, key)), Nginx(directory, size)
+    headers = (f"Authorization: {BASIC}", "X-Broker-API-Version: 2.17")
+    kinds = [("requests, kept alive",
+              lambda s: cpu_per_request(s, path="/v2/catalog", headers=headers) / 1e6)]
+    kinds += [(f"{name} handshakes", lambda s, how=how: handshake_cpu(s, *how))
+              for name, how in (("full TLS 1.3", ("-tls1_3",)), ("full TLS 1.2", ("-tls1_2",)),
+                                ("resumed TLS 1.2", ("-tls1_2", "-reuse")))]
+    try:
+        for name, cost in kinds:
+            rounds = [[1 / cost(server) for server in (osbd, floor, nginx)]
+                      for _ in range(ROUNDS)]
+            ours, theirs, third = (statistics.median(r[i] for r in rounds) for i in range(3))
+            row(f"TLS {name}, a second of CPU / floor", f"{ours:,.0f}",
+                f"floor {theirs:,.0f}, nginx {third:,.0f}",
+                statistics.median(r[0] / r[1] for r in rounds), 0.8, 0.9, most=False)
+        idle_memory(osbd, "resident, per idle TLS connection", 48, 40)
+    finally:
+        for server in (osbd, floor, nginx):
+            server.stop()
+
+
 # -- memory -----------------------------------------------------------------------------------
 
 def open_idle(osbd, n):
-    request = (f"GET /v2/catalog HTTP/1.1\r\nHost: localhost\r\nAuthorization: {DEMO}\r\n"
+    context = ssl._create_unverified_context()
+    request = (f"GET /v2/catalog HTTP/1.1\r\nHost: localhost\r\nAuthorization: {osbd.basic}\r\n"
                "X-Broker-API-Version: 2.17\r\n\r\n").encode()
     sockets = []
     for _ in range(n):
         s = socket.create_connection(("127.0.0.1", osbd.port))
+        if osbd.tls:
+            s = context.wrap_socket(s)
         s.sendall(request)
         sockets.append(s)
     for s in sockets:
@@ -337,18 +453,22 @@ def open_idle(osbd, n):
     return sockets
 
 
+def idle_memory(osbd, what, limit, stretch):
+    sockets = open_idle(osbd, 10)
+    before = osbd.resident()
+    sockets += open_idle(osbd, IDLE)
+    grown = (osbd.resident() - before) / IDLE / 1024
+    for s in sockets:
+        s.close()
+    row(what, f"{grown:.2f} kB", "", grown, limit, stretch, unit=" kB")
+
+
 def bench_memory(directory):
     osbd = Osbd(directory, demo=True)
     try:
         start = osbd.resident()
         row("resident, just started, conf/demo.yml", f"{start / MB:.2f} MB", "", start / MB, 8, 5, unit=" MB")
-        sockets = open_idle(osbd, 10)
-        before = osbd.resident()
-        sockets += open_idle(osbd, IDLE)
-        grown = (osbd.resident() - before) / IDLE / 1024
-        for s in sockets:
-            s.close()
-        row("resident, per idle connection", f"{grown:.2f} kB", "", grown, 2, 1, unit=" kB")
+        idle_memory(osbd, "resident, per idle connection", 2, 1)
     finally:
         osbd.stop()
 
@@ -408,6 +528,7 @@ BENCHES = {
     "catalog": bench_catalog,
     "last_operation": bench_last_operation,
     "provision": bench_provision,
+    "tls": bench_tls,
     "memory": bench_memory,
     "growth": bench_growth,
     "start": bench_start,
