@@ -412,6 +412,23 @@ static void ignore_notice(void *arg, const PGresult *result)
 	(void)result;
 }
 
+/* Is it not the server that it should be? No code says so, and waiting does not help. */
+static bool says_wrong_server(const char *text, size_t n)
+{
+	static const char *const signs[] = {
+		"certificate verify failed",
+		"does not match host name",
+		"server does not support SSL",
+		"root certificate file",
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(signs); i++)
+		if (memmem(text, n, signs[i], strlen(signs[i])))
+			return true;
+	return false;
+}
+
 /* "connection to server at …: FATAL:  28P01: password authentication failed …\nLOCATION: …": a
  * block for each address and each try; the last one counts. */
 static void say_refused(struct pg_conn *conn)
@@ -435,7 +452,9 @@ static void say_refused(struct pg_conn *conn)
 	} else if (conn->lib->PQconnectionNeedsPassword(conn->pg)) {
 		lost(conn, ERR_ACCESS, "%.*s", n, line);
 	} else {
-		if (strstr(line, "onnection refused") || strstr(line, "No such file"))
+		if (says_wrong_server(line, (size_t)n))
+			code = ERR_ACCESS;
+		else if (strstr(line, "onnection refused") || strstr(line, "No such file"))
 			code = ERR_REFUSED;
 		lost(conn, code, "%.*s", n, line);
 	}
