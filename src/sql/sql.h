@@ -210,7 +210,7 @@ int sql_pool_create(struct loop *loop, const struct sql_config *config, struct s
 void sql_pool_close(struct sql_pool *pool, void (*closed)(void *data), void *data);
 enum sql_state sql_pool_state(const struct sql_pool *pool);
 /* Why there is no connection; NULL while it is up or was never tried. Code ERR_ACCESS: user or
- * password; ERR_NOENT: no such database; ERR_UNSUPPORTED: fsync is off, standby, …: an operator
+ * password, or not the server that it should be (TLS); ERR_NOENT: no such database; ERR_UNSUPPORTED: fsync is off, standby, …: an operator
  * must see to it. ERR_REFUSED, ERR_TIMEDOUT, ERR_CLOSED, ERR_STORE: it may come back. */
 const struct err *sql_pool_trouble(const struct sql_pool *pool);
 const struct sql_facts *sql_pool_facts(const struct sql_pool *pool); /* of the latest connection */

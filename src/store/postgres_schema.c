@@ -209,7 +209,8 @@ static enum sql_next migrate(struct pg_prepare *p)
 	for (i = (size_t)p->version; i < (size_t)pg_schema_version(); i++)
 		if (steps[i].oldest)
 			p->oldest = steps[i].oldest;
-	look_at_nodes(p, p->oldest);
+	if (!p->why.code && p->version < pg_schema_version())
+		look_at_nodes(p, p->oldest);
 	if (p->why.code)
 		return stop(p);
 	for (i = (size_t)p->version; i < (size_t)pg_schema_version(); i++) {

@@ -43,14 +43,38 @@ static void write_file(const char *name, const void *p, size_t n)
 	assert_int_equal(fclose(file), 0);
 }
 
-static bool appears(struct program *program, const char *path)
+/* A socket's file is there before anybody listens. */
+static bool takes(int family, const struct sockaddr *to, socklen_t size)
 {
-	struct stat st;
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0), rc = connect(fd, to, size);
+
+	close(fd);
+	return rc == 0;
+}
+
+static bool takes_tcp(int number)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET,
+				  .sin_port = htons((uint16_t)number),
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+
+	return takes(AF_INET, (struct sockaddr *)&to, sizeof(to));
+}
+
+/* ports: 0 ends them. */
+static bool appears(struct program *program, const char *path, const int *ports)
+{
+	struct sockaddr_un to = { .sun_family = AF_UNIX };
 	int i;
 
+	snprintf(to.sun_path, sizeof(to.sun_path), "%.100s", path);
 	for (i = 0; i < 500; i++) {
-		if (stat(path, &st) == 0)
-			return true;
+		if (takes(AF_UNIX, (struct sockaddr *)&to, sizeof(to))) {
+			while (*ports && takes_tcp(*ports))
+				ports++;
+			if (!*ports)
+				return true;
+		}
 		if (waitpid(program->pid, NULL, WNOHANG) == program->pid)
 			return false;
 		usleep(10 * 1000);
@@ -96,7 +120,7 @@ static void start_nginx(void)
 		write_file("nginx.conf", text, strlen(text));
 		unlink(nginx_socket);
 		program_start(&nginx, argv);
-		if (appears(&nginx, nginx_socket))
+		if (appears(&nginx, nginx_socket, (const int[]){ port, tls_port, 0 }))
 			return;
 	}
 	fail_msg("nginx does not start, see %s", log);
@@ -121,7 +145,7 @@ static void start_haproxy(void)
 		 haproxy_socket, port, dir);
 	write_file("haproxy.cfg", text, strlen(text));
 	program_start(&haproxy, argv);
-	if (!appears(&haproxy, haproxy_socket))
+	if (!appears(&haproxy, haproxy_socket, (const int[]){ 0 }))
 		fail_msg("haproxy does not start");
 }
 
