@@ -4,6 +4,8 @@
 #include "core/failpoint.h"
 #include "store/sqlite_schema.h"
 
+#define LOOKS_MAX 8 /* for more calls, before a commit */
+
 #define INSTANCE                                                                                 \
 	"seq, key, platform, id, service_id, plan_id, organization, space, state, usable, rev, " \
 	"op,"                                                                                    \
@@ -338,6 +340,7 @@ void db_end(struct sqlite_db *s, struct call *call, int status)
 		s->lost = true; /* half written */
 	s->writing = false;
 	call->status = status;
+	s->n_calls++;
 	list_append(&s->turn, &call->soon.node);
 }
 
@@ -364,6 +367,21 @@ static int commit(struct sqlite_db *s)
 	return 0;
 }
 
+/* A commit costs what many calls cost: what has arrived while the turn's calls ran shares it. The
+ * loop looks without waiting, and again while that brings more. */
+static bool more_may_come(struct sqlite_db *s)
+{
+	if (!s->in_tx || !s->wrote || s->lost || s->n_calls == s->n_seen ||
+	    s->n_looks == LOOKS_MAX) {
+		s->n_calls = s->n_seen = s->n_looks = 0;
+		return false;
+	}
+	s->n_seen = s->n_calls;
+	s->n_looks++;
+	loop_again(s->db.store.loop);
+	return true;
+}
+
 void db_end_of_turn(struct loop_hook *hook)
 {
 	struct sqlite_db *s = container_of(hook, struct sqlite_db, hook);
@@ -371,6 +389,8 @@ void db_end_of_turn(struct loop_hook *hook)
 	struct list turn, *node;
 	int status = 0;
 
+	if (more_may_come(s))
+		return;
 	if (s->in_tx)
 		status = commit(s);
 	s->complained = false;

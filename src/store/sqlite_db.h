@@ -32,9 +32,10 @@ struct sqlite_db {
 	struct list turn; /* struct call.soon.node, status set */
 	struct loop_hook hook;
 	bool in_tx, wrote;
-	bool writing;    /* the call that runs has begun to */
-	bool lost;       /* the turn's transaction: it will be rolled back */
-	bool complained; /* of this turn */
+	bool writing;                      /* the call that runs has begun to */
+	bool lost;                         /* the turn's transaction: it will be rolled back */
+	bool complained;                   /* of this turn */
+	uint32_t n_calls, n_seen, n_looks; /* of this turn; at the latest look for more; looks */
 	struct db_counts at_tx;
 	struct store_reseal *reseal; /* goes on in reseal_soon */
 	struct soon reseal_soon;
