@@ -206,10 +206,9 @@ const struct command command_copy_store = {
 		"osbd\n"
 		"may use either store. The store to copy to must be empty; ids, operations and\n"
 		"credentials are the same there, sealed with its own keys; what was running waits\n"
-		"there to be resumed. In the end both are compared, value by value. The store "
-		"that\n"
-		"was copied stays as it is. After a failure, empty the other one and start "
-		"again.\n",
+		"there to be resumed. Keys of TLS session tickets are made anew. In the end both\n"
+		"are compared, value by value. The store that was copied stays as it is. After a\n"
+		"failure, empty the other one and start again.\n",
 	.needs_pair = true,
 	.run = copy_store,
 };
