@@ -320,7 +320,9 @@ def test_expiry(b):
     assert rig.wait_until(over, 8)
     assert b.binding(third, lasting).status_code == 200
     # gone at its time, unbound a moment later
-    assert rig.wait_until(lambda: b.bind(iid, old, "passing", "short").status_code != 422, 5)
+    assert rig.wait_until(lambda: all(any("expire succeeded" in line and bid in line
+                                          for line in b.d.log().splitlines())
+                                      for bid in (old, new)), 8)
     refused(b.binding(iid, old), 404, "NotFound", "expired")
     bad(rotate(b, iid, "n", old), "predecessor_binding_id")
     refused(b.bind(iid, old, "passing", "short"), 409, "Conflict")
