@@ -113,7 +113,9 @@ def test_answer_is_told(two):
     print("\nanswered after " + ", ".join(f"{1000 * w:.0f}" for w in waited) + " ms")
     for iid in iids:
         assert a.poll(iid)["state"] == "succeeded"
-        assert any("provision succeeded" in x and iid in x for x in b.log().splitlines())
+        # the line is written behind the commit that the other node saw
+        assert rig.wait_until(lambda: any("provision succeeded" in x and iid in x
+                                          for x in b.log().splitlines()), 5)
 
 
 def test_halt_is_told(two):
