@@ -646,7 +646,7 @@ void pg_run(struct pg *pg, struct call *call, tx_body body, const struct pg_opti
 	struct pg_tx *tx;
 
 	call_begin(call, NULL);
-	if (pg->outdated && options->locks) {
+	if (pg->db.store.outdated && options->locks) {
 		call_end_soon(pg->db.store.loop, call, ERR_STORE);
 		return;
 	}

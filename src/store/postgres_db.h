@@ -46,7 +46,6 @@ struct pg {
 	uint32_t n_node_calls;             /* under way */
 	bool complained;                   /* since the server was last there */
 	bool resealing;
-	bool outdated; /* a newer binary has changed the schema */
 	struct metric commits, commit_failures, commit_seconds, doubts, statements;
 	/* nodes: watched ops, and what is to be told to others */
 	struct {

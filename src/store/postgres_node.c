@@ -81,12 +81,12 @@ static void node_end(struct node_call *n, struct call *call, int status)
 
 static void notice_outdated(struct pg *pg, int64_t oldest)
 {
-	if (oldest > pg_schema_version() && !pg->outdated)
+	if (oldest > pg_schema_version() && !pg->db.store.outdated)
 		log_error(&pg->db.store.log,
 			  "the store's schema needs version %lld by now, this osbd knows %lld: it "
 			  "does nothing more and is to be replaced",
 			  (long long)oldest, (long long)pg_schema_version());
-	pg->outdated = oldest > pg_schema_version();
+	pg->db.store.outdated = oldest > pg_schema_version();
 }
 
 static void renewed(struct call *call, int status)

@@ -415,6 +415,7 @@ struct store {
 	struct log log;
 	int64_t skew;               /* ms by which the store's clock is ahead of loop_wall() */
 	const uint64_t *test_clock; /* tests: instead of both */
+	bool outdated; /* a newer binary has changed the schema: this one writes nothing more */
 	/* whoever runs ops here; from the loop */
 	void (*on_event)(void *data, enum store_event event, int64_t op);
 	void *event_data;

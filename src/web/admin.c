@@ -51,9 +51,11 @@ static void send_ready(struct look *look, int store)
 {
 	struct arena *arena = &look->req->arena;
 	struct json *body = json_object(arena), *checks = json_object(arena);
-	bool ready = store == 0 && !look->admin->draining;
+	bool outdated = look->admin->options.store->outdated;
+	bool ready = store == 0 && !outdated && !look->admin->draining;
 
 	json_set_cstr(arena, checks, "store", store == 0 ? "ok" : err_str(store));
+	json_set_cstr(arena, checks, "schema", outdated ? "newer than this osbd" : "ok");
 	json_set(arena, checks, "catalog",
 		 json_printf(arena, look->admin->options.broker->gen->catalog->n_offerings
 					    ? "ok"

@@ -142,6 +142,8 @@ def test_an_old_node_that_stood_still(three):
     assert rig.wait_until(lambda: "needs version 3 by now, this osbd knows 2" in a.log(), 10), a.log()
     r = a.provision(rig.new_id())
     assert r.status_code == 503, r.text
+    r = httpx.get(f"http://127.0.0.1:{a.admin}/readyz", trust_env=False)
+    assert r.status_code == 503 and r.json()["checks"]["schema"] == "newer than this osbd"
     assert rig.wait_until(lambda: "this node is" in b.log(), 10)
     assert b.provision(rig.new_id()).status_code == 201
 

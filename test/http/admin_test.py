@@ -63,7 +63,8 @@ def test_pages(osbd):
     r = admin(d, "/readyz")
     assert r.status_code == 200
     assert r.json() == {"status": "ready",
-                        "checks": {"store": "ok", "catalog": "ok", "serving": "ok"}}
+                        "checks": {"store": "ok", "schema": "ok", "catalog": "ok",
+                                   "serving": "ok"}}
     assert admin(d, "/healthz", "HEAD").content == b""
     assert admin(d, "/nothing").status_code == 404
     r = admin(d, "/metrics", "POST")
