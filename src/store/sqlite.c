@@ -5,6 +5,7 @@
 
 #include "core/digest.h"
 #include "store/sqlite_db.h"
+#include "store/sqlite_log.h"
 #include "store/sqlite_schema.h"
 #include "store/tx.h"
 
@@ -121,7 +122,7 @@ static int open_file(struct sqlite_db *s, const char *path, struct err *err)
 		rc = make_file(path, err);
 	if (rc != 0)
 		return rc;
-	if (sqlite3_open_v2(path, &s->sqlite, flags, NULL) != SQLITE_OK)
+	if (sqlite3_open_v2(path, &s->sqlite, flags, sqlite_log_vfs()) != SQLITE_OK)
 		return err_set(err, access(path, R_OK | W_OK) != 0 ? ERR_ACCESS : ERR_STORE, "%s",
 			       s->sqlite ? sqlite3_errmsg(s->sqlite) : "no memory");
 	if (sqlite3_exec(s->sqlite, pragmas, NULL, NULL, NULL) != SQLITE_OK)

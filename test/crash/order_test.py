@@ -84,7 +84,7 @@ def traced(osbd, tmp_path, config):
     d = osbd(rig.DEMO.format(config=config, mode="both"), start=False)
     # -D: strace is the grandchild. It keeps a sanitizer from looking for leaks.
     d.start(env={"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"},
-            wrap=["strace", "-D", "-yy", "-s", "9000", "-e", "trace=" + CALLS,
+            wrap=["strace", "-D", "-yy", "-s", "140000", "-e", "trace=" + CALLS,
                   "-e", "signal=none", "-o", str(path)])
     return d, path
 
@@ -199,6 +199,8 @@ def test_group_commit(osbd, tmp_path, config):
     syncs = sum(1 for kind, what, _ in events(trace) if kind == "sync" and what.endswith("-wal"))
     commits = calls if config == "{}" else calls * 4
     assert syncs < commits, "commits were not grouped"
+    writes = sum(1 for kind, _, _ in events(trace) if kind == "log")
+    assert writes <= syncs, "the pages of a commit were not gathered"
     for made_wrong in seeded_failures(trace):
         assert violations(made_wrong)[0]
 
