@@ -3,9 +3,10 @@
 """Every budget that needs nothing but this machine, osbd and its reference in the same run.
 
 ./dev bench runs this. OSBD names the daemon, BENCH the directory of the programs built from the
-*.c files here. Machines are noisy, so what is printed are ratios: osbd and its reference take
-turns, and the median of the ratios of all rounds counts. A server runs on one core, wrk on
-another. CPU is the server's user and system time divided by the requests it answered.
+*.c files here, BROKERAPI the program built from brokerapi/ or BROKERAPI_WHY why there is none.
+Machines are noisy, so what is printed are ratios: osbd and its reference take turns, and the median
+of the ratios of all rounds counts. A server runs on one core, wrk on another. CPU is the server's
+user and system time divided by the requests it answered.
 
 The exit code is 0 when everything could be measured, whatever the numbers are.
 """
@@ -127,6 +128,20 @@ class Floor(Server):
             self.port = int(f.read())
 
 
+class Brokerapi(Server):
+    """A broker in Go that keeps nothing, with one thread that runs Go."""
+
+    def __init__(self, directory):
+        path = os.path.join(directory, "brokerapi.port")
+        if os.path.exists(path):
+            os.unlink(path)
+        self.run(["env", "GOMAXPROCS=1", os.environ["BROKERAPI"], USER, PASSWORD, SERVICE, PLAN,
+                  path], os.path.join(directory, "brokerapi.log"))
+        wait_for(lambda: os.path.exists(path) and os.path.getsize(path), "brokerapi")
+        with open(path) as f:
+            self.port = int(f.read())
+
+
 class Osbd(Server):
     """With a new store, and the configuration above or conf/demo.yml."""
 
@@ -243,6 +258,11 @@ def row(what, osbd, reference, value, limit, stretch, most=True, unit=""):
     print(f"  {what}: {value:.2f}{unit} ({verdict})", file=sys.stderr, flush=True)
 
 
+def not_measured(what, why, limit, stretch):
+    rows.append((what, "", "", "", f">= {limit:g}", f">= {stretch:g}", f"not measured: {why}"))
+    print(f"  {what}: not measured: {why}", file=sys.stderr, flush=True)
+
+
 def print_table():
     table = [("what", "osbd", "reference", "value", "budget", "stretch", "")] + rows
     widths = [max(len(line[i]) for line in table) for i in range(7)]
@@ -303,36 +323,59 @@ def bench_last_operation(directory):
 
 # -- provisions -------------------------------------------------------------------------------
 
-def provision(osbd, seconds, run):
-    return wrk(osbd, seconds, script="provision.lua", args=(run, BODY % (SERVICE, PLAN), BASIC))
+def provision(server, seconds, run):
+    return wrk(server, seconds, script="provision.lua", args=(run, BODY % (SERVICE, PLAN), BASIC))
+
+
+def raw_sqlite(directory, batch, n):
+    copy = os.path.join(directory, "copy.db")
+    out = subprocess.run(
+        pin(SERVER_CORE) + [program("sqlite_floor"), os.path.join(directory, "osbd.db"), copy,
+                            str(batch), str(n)],
+        capture_output=True, text=True, timeout=120)
+    if out.returncode:
+        die(out.stderr)
+    os.unlink(copy)
+    return float(out.stdout)
+
+
+def in_memory(directory, run):
+    """What a broker on brokerapi provisions a second; 0: there is none."""
+    if "BROKERAPI" not in os.environ:
+        return 0
+    server = Brokerapi(directory)
+    try:
+        n, took = provision(server, 2, run)
+        return n / took
+    finally:
+        server.stop()
 
 
 def bench_provision(directory):
     """The floor writes what osbd has written: the same rows, in transactions as long as osbd's
     were on average. 64 in flight are fewer in one transaction: while one is synced the next ones
-    arrive."""
+    arrive. The broker on brokerapi gets the same requests and keeps what they say in a map."""
     rates = []
     for turn in range(5):
+        run = f"4d59-8f3c-{turn:04d}"
         osbd = Osbd(directory)
         try:
             before = osbd.commits()
-            n, took = provision(osbd, 2, f"4d59-8f3c-{turn:04d}")
+            n, took = provision(osbd, 2, run)
             batch = max(1, round(n / (osbd.commits() - before)))
         finally:
             osbd.stop()
-        copy = os.path.join(directory, "copy.db")
-        out = subprocess.run(
-            pin(SERVER_CORE) + [program("sqlite_floor"), os.path.join(directory, "osbd.db"), copy,
-                                str(batch), str(n)],
-            capture_output=True, text=True, timeout=120)
-        if out.returncode:
-            die(out.stderr)
-        os.unlink(copy)
-        rates.append((n / took, float(out.stdout), batch))
-    ours, theirs, batch = (statistics.median(r[i] for r in rates) for i in (0, 1, 2))
+        rates.append((n / took, raw_sqlite(directory, batch, n), in_memory(directory, run), batch))
+    ours, floor, go, batch = (statistics.median(r[i] for r in rates) for i in range(4))
     row(f"durable provisions a second, {batch:.0f} a commit / raw SQLite", f"{ours:,.0f}",
-        f"SQLite {theirs:,.0f}",
-        statistics.median(a / b for a, b, _ in rates), 0.6, 0.8, most=False)
+        f"SQLite {floor:,.0f}", statistics.median(r[0] / r[1] for r in rates), 0.6, 0.8,
+        most=False)
+    what = "durable provisions a second / brokerapi, not durable"
+    if go:
+        row(what, f"{ours:,.0f}", f"brokerapi {go:,.0f}",
+            statistics.median(r[0] / r[2] for r in rates), 0.6, 1, most=False)
+    else:
+        not_measured(what, os.environ.get("BROKERAPI_WHY", "./dev bench builds brokerapi"), 0.6, 1)
 
 
 # -- TLS --------------------------------------------------------------------------------------
