@@ -1,566 +1,231 @@
-/* Each verb is one script (backends/mysql_script), which looks before it does anything, so that it
- * may be run again from its start after a crash at any statement:
- *
- *   provision    table of marks, look, mark, CREATE DATABASE
- *   update       look how much is used, limits of all users
- *   deprovision  look, DROP DATABASE, unmark
- *   bind         look, mark, CREATE USER, ALTER USER, GRANT
- *   unbind       look, lock the account, end sessions, DROP USER, end sessions, unmark
- *
- * The password is in the memo before the server hears of its hash. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "backends/mysql.h"
 
-#include "backends/mysql_script.h"
-#include "core/digest.h"
+#include "backends/mysql_quota.h"
+#include "tls/tls_dial.h"
 
-#include <mbedtls/sha1.h>
-#include <mysqld_error.h>
 #include <stdio.h>
 
-#define NAME_SIZE 33
-#define PASSWORD_SIZE 33
-#define HASH_SIZE 42
-
-struct mysql_config {
-	struct str host, user, collation;
-	int64_t port;
-	struct secret password;
-};
-
-struct mysql_plan {
-	int64_t connections;
-	uint64_t storage; /* bytes; 0: no limit */
+/* A server as this process reaches it. */
+struct reach {
+	struct my_pool pool;
+	struct tls_dial *tls; /* NULL: none */
+	struct mysql_quota quota;
+	bool ready; /* its table of marks is there */
 };
 
 struct mysql {
-	struct backend base; /* first */
-	struct mysql_config config;
+	struct database db; /* first */
 	struct my_lib lib;
-	struct my_server server;
-};
-
-struct mysql_op {
-	struct osb_op osb; /* first */
-	struct mysql_script script;
-	char database[NAME_SIZE], user[NAME_SIZE], lock[NAME_SIZE + 5];
-	bool marked, there;
-	int http; /* of a failure that is the user's; 0: none */
-	size_t i;
-	struct my_result users;
+	struct reach *reach; /* one for each server */
+	size_t n_reach;
+	size_t n_measuring;
+	void (*stopped)(void *data);
+	void *stopped_data;
 };
 
 /* -- configuration ------------------------------------------------------------------------ */
 
-static void check_host(struct conf *conf, const struct json *node, void *field)
-{
-	const struct str *host = field;
-	struct dial_address address;
-
-	if (host->p[0] != '/' && !dial_ip(*host, 1, &address))
-		conf_error(conf, node, "must be an IP address or the path of a unix socket");
-}
-
 static const struct conf_key service_rows[] = {
-	{ .name = "host",
-	  .type = CONF_STRING,
-	  .flags = CONF_NONEMPTY,
-	  CONF_AT(struct mysql_config, host),
-	  .fallback = "127.0.0.1",
-	  .check = check_host,
-	  .doc = "The server: an IP address, or the path of a unix socket. Applications get it, "
-		 "too; 127.0.0.1 for a socket. Connections to it are not encrypted." },
-	{ .name = "port",
-	  .type = CONF_INT,
-	  CONF_AT(struct mysql_config, port),
-	  .fallback = "3306",
-	  .min = 1,
-	  .max = 65535,
-	  .doc = "Its port." },
-	{ .name = "user",
-	  .type = CONF_STRING,
-	  .flags = CONF_REQUIRED | CONF_NONEMPTY,
-	  CONF_AT(struct mysql_config, user),
-	  .doc = "osbd's own user there, who may create databases and users, grant all on them, "
-		 "see and end all sessions.",
-	  .example = "osbd" },
-	{ .name = "password",
-	  .type = CONF_SECRET,
-	  .flags = CONF_HIDDEN,
-	  CONF_AT(struct mysql_config, password),
-	  .doc = "That user's.",
-	  .example = "{file: /etc/osbd/mysql-password}" },
+	DATABASE_SERVICE_ROWS,
 	{ .name = "collation",
 	  .type = CONF_STRING,
 	  .flags = CONF_NONEMPTY,
-	  CONF_AT(struct mysql_config, collation),
+	  CONF_AT(struct database_config, collation),
 	  .fallback = "utf8mb4_unicode_ci",
-	  .doc = "Of new databases; their character set is utf8mb4." },
+	  .doc = "Of new databases, unless their plan says another; the character set is "
+		 "utf8mb4." },
 	{ 0 },
 };
 
 static const struct conf_key plan_rows[] = {
-	{ .name = "connections",
-	  .type = CONF_INT,
-	  CONF_AT(struct mysql_plan, connections),
-	  .fallback = "0",
-	  .max = 100000,
-	  .doc = "Connections that each binding's user may have at a time; 0 is no limit." },
-	{ .name = "storage",
-	  .type = CONF_SIZE,
-	  CONF_AT(struct mysql_plan, storage),
-	  .fallback = "0",
-	  .max = INT64_MAX,
-	  .doc = "What a database may hold when it changes to this plan; 0 is no limit." },
+	DATABASE_PLAN_ROWS,
+	{ .name = "collation",
+	  .type = CONF_STRING,
+	  .flags = CONF_HIDDEN | CONF_NONEMPTY,
+	  CONF_AT(struct database_plan, collation),
+	  .doc = "Of its new databases.",
+	  .example = "utf8mb4_bin" },
 	{ 0 },
 };
+
+static struct mysql *mysql_of(struct backend *backend)
+{
+	return container_of(container_of(backend, struct database, base), struct mysql, db);
+}
+
+static int open_server(struct mysql *mysql, const struct database_server *server,
+		       struct conf_errors *errors)
+{
+	const struct backend_env *env = mysql->db.base.env;
+	const struct config_service *config = mysql->db.offering->config;
+	struct reach *reach = &mysql->reach[server->index];
+	struct my_server *to = &reach->pool.servers[0];
+	struct dial_address address;
+	struct err err;
+
+	*to = (struct my_server){ .lib = &mysql->lib,
+				  .host = server->host.p,
+				  .port = (uint16_t)server->port,
+				  .user = server->user.p,
+				  .password = secret_reveal(&server->password).p,
+				  .directory = env->run_dir };
+	reach->pool.loop = env->loop;
+	reach->pool.max = (unsigned)server->sessions;
+	if (!server->path && !dial_ip(server->host, 1, &address)) {
+		to->dns = backend_dns(env, &err);
+		if (!to->dns)
+			goto bad;
+	}
+	if (server->tls) {
+		if (tls_dial_create(&(struct tls_client_options){ .ca = server->tls->ca.p },
+				    backend_tls_budget(env), &reach->tls, &err) < 0)
+			goto bad;
+		to->tls = tls_dial_wrap(reach->tls);
+		to->tls_host = server->tls->name.p;
+	}
+	reach->pool.servers[1] = *to;
+	reach->pool.servers[1].password = secret_reveal(&server->other_password).p;
+	reach->pool.two = secret_reveal(&server->other_password).n > 0;
+	my_pool_init(&reach->pool);
+	reach->quota.database = &mysql->db;
+	reach->quota.server = server;
+	reach->quota.pool = reach->pool;
+	reach->quota.pool.max = 1;
+	reach->quota.pool.idle_ms = HOUR(2); /* its lock is its lease */
+	reach->quota.pool.servers[0].query_ms = reach->quota.pool.servers[1].query_ms = SEC(60);
+	my_pool_init(&reach->quota.pool);
+	return 0;
+bad:
+	conf_errors_add(errors, config->config, config->path.p, "server %.*s: %s",
+			STR_ARG(server->name), err.text);
+	return ERR_INVALID;
+}
+
+static void close_all(struct backend *backend)
+{
+	struct mysql *mysql = mysql_of(backend);
+	size_t i;
+
+	for (i = 0; i < mysql->n_reach; i++) {
+		my_pool_finish(&mysql->reach[i].pool);
+		my_pool_finish(&mysql->reach[i].quota.pool);
+		tls_dial_destroy(mysql->reach[i].tls);
+	}
+	database_close(&mysql->db);
+}
 
 static int mysql_open(const struct backend_env *env, struct offering *offering, struct arena *arena,
 		      struct backend **out, struct conf_errors *errors)
 {
 	const struct config_service *config = offering->config;
-	const char *path = arena_printf(arena, "%.*s.config", STR_ARG(config->path));
 	struct mysql *mysql = arena_new(arena, struct mysql);
 	struct err err;
-	int rc = conf_decode(service_rows, config->config, path, &mysql->config, arena, errors);
 	size_t i;
+	int rc;
 
-	for (i = 0; i < offering->n_plans; i++) {
-		struct plan *plan = &offering->plans[i];
-
-		plan->data = arena_new(arena, struct mysql_plan);
-		if (!plan->config)
-			continue;
-		path = arena_printf(arena, "%.*s.config", STR_ARG(plan->config->path));
-		if (conf_decode(plan_rows, plan->config->config, path, plan->data, arena, errors))
-			rc = ERR_INVALID;
-	}
+	rc = database_open(&mysql->db, env, offering, service_rows, plan_rows, 3306, arena, errors);
 	if (rc == 0 && my_lib_load(&mysql->lib, &err) < 0) {
 		conf_errors_add(errors, config->config, config->path.p, "%s", err.text);
 		rc = ERR_INVALID;
 	}
-	if (rc == 0) {
-		mysql->server =
-			(struct my_server){ .lib = &mysql->lib,
-					    .host = mysql->config.host.p,
-					    .port = (uint16_t)mysql->config.port,
-					    .user = mysql->config.user.p,
-					    .password = secret_reveal(&mysql->config.password).p };
+	mysql->reach = arena_zalloc(arena, (mysql->db.config.n_servers + 1) * sizeof(struct reach));
+	for (i = 0; rc == 0 && i < mysql->db.config.n_servers; i++) {
+		rc = open_server(mysql, &mysql->db.config.servers[i], errors);
+		mysql->n_reach = i + (rc == 0);
 	}
-	mysql->base.type = &backend_mysql;
-	mysql->base.env = env;
-	*out = &mysql->base;
+	if (rc < 0)
+		close_all(&mysql->db.base);
+	*out = &mysql->db.base;
 	return rc;
 }
 
-static int mysql_check(struct backend *backend, const struct backend_request *request,
-		       struct err *err)
+/* -- quotas -------------------------------------------------------------------------------- */
+
+static void mysql_start(struct backend *backend)
 {
-	const struct json_member *m;
-
-	(void)backend;
-	json_each_member(m, request->parameters) {
-		if (request->verb != STORE_BIND || !str_is(m->key, "read_only"))
-			return err_set(err, ERR_INVALID, "there is no parameter %.*s",
-				       STR_ARG(m->key));
-		if (!json_is_bool(m->value))
-			return err_set(err, ERR_INVALID, "read_only must be true or false");
-	}
-	return 0;
-}
-
-/* -- names and secrets -------------------------------------------------------------------- */
-
-static struct mysql_op *mysql_op_of(struct mysql_script *script)
-{
-	return container_of(script, struct mysql_op, script);
-}
-
-static void derive(const struct osb_op *op, bool binding, char out[NAME_SIZE])
-{
-	unsigned char digest[SHA256_SIZE];
-	char hex[2 * SHA256_SIZE + 1];
-	struct buf ids = { 0 };
-
-	buf_put_str(&ids, op->instance_id);
-	if (binding) {
-		buf_putc(&ids, '\0');
-		buf_put_str(&ids, op->binding_id);
-	}
-	digest_sha256(ids.p, ids.n, digest);
-	buf_finish(&ids);
-	hex_encode(digest, sizeof(digest), hex);
-	snprintf(out, NAME_SIZE, "%c%.31s", binding ? 'b' : 'd', hex);
-}
-
-/* What mysql_native_password keeps of a password: SHA-1 of its SHA-1. */
-static int hash(struct str password, char out[HASH_SIZE])
-{
-	unsigned char digest[20];
+	struct mysql *mysql = mysql_of(backend);
 	size_t i;
 
-	if (mbedtls_sha1((const unsigned char *)password.p, password.n, digest) != 0 ||
-	    mbedtls_sha1(digest, sizeof(digest), digest) != 0)
-		return ERR_UNSUPPORTED;
-	out[0] = '*';
-	for (i = 0; i < sizeof(digest); i++)
-		snprintf(out + 1 + 2 * i, 3, "%02X", digest[i]);
-	mem_wipe(digest, sizeof(digest));
-	return 0;
+	database_show(&mysql->db);
+	for (i = 0; i < mysql->n_reach; i++)
+		mysql_quota_start(&mysql->reach[i].quota);
 }
 
-/* -- what all scripts do ------------------------------------------------------------------ */
-
-static const char *cell(const struct mysql_script *script, size_t row, size_t col)
+static void one_stopped(struct mysql *mysql)
 {
-	const struct my_result *result = &script->request.result;
-	struct str s = { 0 };
-
-	if (row < result->rows)
-		s = my_cell(result, row, col);
-	return s.p ? s.p : "";
+	if (--mysql->n_measuring == 0)
+		mysql->stopped(mysql->stopped_data);
 }
 
-static bool counts(const struct mysql_script *script, size_t col)
+static void quota_stopped(struct mysql_quota *quota)
 {
-	const char *n = cell(script, 0, col);
-
-	return *n && strcmp(n, "0") != 0;
+	one_stopped(mysql_of(&quota->database->base));
 }
 
-static enum mysql_next fail(struct mysql_script *script, int http, int code, const char *fmt, ...)
-	PRINTF_LIKE(4, 5);
-static enum mysql_next fail(struct mysql_script *script, int http, int code, const char *fmt, ...)
+static void mysql_stop(struct backend *backend, void (*stopped)(void *data), void *data)
 {
-	va_list ap;
+	struct mysql *mysql = mysql_of(backend);
+	size_t i;
 
-	va_start(ap, fmt);
-	err_vset(&script->err, code, fmt, ap);
-	va_end(ap);
-	mysql_op_of(script)->http = http;
-	return MYSQL_FAIL;
+	database_hide(&mysql->db);
+	mysql->stopped = stopped;
+	mysql->stopped_data = data;
+	mysql->n_measuring = mysql->n_reach + 1; /* this very function */
+	for (i = 0; i < mysql->n_reach; i++)
+		mysql_quota_stop(&mysql->reach[i].quota, quota_stopped);
+	one_stopped(mysql);
 }
 
-/* Is there one of that name, and is it ours? */
-static void put_look(struct mysql_script *script, struct buf *text, bool user)
+/* -- steps: on the instance's server --------------------------------------------------------- */
+
+static struct mysql_op *op_of(struct op *flow)
 {
-	const char *name = user ? mysql_op_of(script)->user : mysql_op_of(script)->database;
-
-	buf_printf(text, "SELECT COUNT(*), (SELECT COUNT(*) FROM osbd.marks WHERE name = '%s')",
-		   name);
-	if (user)
-		buf_printf(text, " FROM mysql.user WHERE User = '%s'", name);
-	else
-		buf_printf(text, " FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = '%s'",
-			   name);
+	return container_of(osb_op_of(flow), struct mysql_op, osb);
 }
 
-/* After put_look(). */
-static void looked(struct mysql_script *script)
+static void start_script(struct op *flow, const struct database_server *server,
+			 enum mysql_next (*next)(struct mysql_script *, struct buf *))
 {
-	struct mysql_op *op = mysql_op_of(script);
+	struct mysql_op *op = op_of(flow);
+	struct reach *reach = &mysql_of(op->osb.backend)->reach[server->index];
 
-	op->there = counts(script, 0);
-	op->marked = counts(script, 1);
+	database_names(&op->osb, op->database, op->user);
+	snprintf(op->lock, sizeof(op->lock), "osbd.%s",
+		 op->osb.binding_id.n ? op->user : op->database);
+	op->http = 0;
+	op->no_room = false;
+	op->server = server;
+	op->ready = &reach->ready;
+	op->script.pool = &reach->pool;
+	op->script.arena = &flow->arena;
+	op->script.lock = next == mysql_next_room ? NULL : op->lock;
+	op->script.next = next;
+	mysql_script_start(&op->script);
 }
 
-static bool nobodys(const struct mysql_op *op)
-{
-	return !op->there || op->marked;
-}
-
-static enum mysql_next somebody_elses(struct mysql_script *script, const char *what,
-				      const char *name)
-{
-	return fail(script, 0, ERR_EXISTS, "%s %s is there, and osbd has not made it", what, name);
-}
-
-/* -- provision, deprovision, update ------------------------------------------------------- */
-
-static enum mysql_next next_provision(struct mysql_script *script, struct buf *text)
-{
-	struct mysql_op *op = mysql_op_of(script);
-	const struct mysql *mysql = container_of(op->osb.backend, struct mysql, base);
-
-	switch (script->at++) {
-	case 0:
-		buf_puts(text, "CREATE DATABASE IF NOT EXISTS osbd CHARACTER SET utf8mb4");
-		return MYSQL_RUN;
-	case 1:
-		buf_puts(text, "CREATE TABLE IF NOT EXISTS osbd.marks (name VARCHAR(64) NOT NULL "
-			       "PRIMARY KEY, of_database VARCHAR(64) NOT NULL, made TIMESTAMP NOT "
-			       "NULL DEFAULT CURRENT_TIMESTAMP, KEY (of_database)) ENGINE=InnoDB");
-		return MYSQL_RUN;
-	case 2:
-		put_look(script, text, false);
-		return MYSQL_RUN;
-	case 3:
-		looked(script);
-		if (!nobodys(op))
-			return somebody_elses(script, "database", op->database);
-		buf_printf(text,
-			   "INSERT IGNORE INTO osbd.marks (name, of_database) VALUES "
-			   "('%s', '%s')",
-			   op->database, op->database);
-		return MYSQL_RUN;
-	case 4:
-		buf_puts(text, "CREATE DATABASE IF NOT EXISTS ");
-		if (my_put_name(text, str_of(op->database)) < 0)
-			return fail(script, 0, ERR_INVALID, "no name");
-		buf_puts(text, " CHARACTER SET utf8mb4 COLLATE ");
-		my_put_text(&script->conn, text, mysql->config.collation);
-		return MYSQL_RUN;
-	default:
-		return MYSQL_END;
-	}
-}
-
-static enum mysql_next next_deprovision(struct mysql_script *script, struct buf *text)
-{
-	struct mysql_op *op = mysql_op_of(script);
-
-	switch (script->at++) {
-	case 0:
-		script->tolerated = ER_NO_SUCH_TABLE; /* nothing was ever made here */
-		put_look(script, text, false);
-		return MYSQL_RUN;
-	case 1:
-		looked(script);
-		if (script->request.code || !op->marked)
-			return MYSQL_END;
-		buf_puts(text, "DROP DATABASE IF EXISTS ");
-		if (my_put_name(text, str_of(op->database)) < 0)
-			return fail(script, 0, ERR_INVALID, "no name");
-		return MYSQL_RUN;
-	case 2:
-		buf_printf(text, "DELETE FROM osbd.marks WHERE name = '%s'", op->database);
-		return MYSQL_RUN;
-	default:
-		return MYSQL_END;
-	}
-}
-
-static enum mysql_next next_update(struct mysql_script *script, struct buf *text)
-{
-	struct mysql_op *op = mysql_op_of(script);
-	const struct mysql_plan *plan = op->osb.plan->data;
-	struct str used;
-	uint64_t bytes;
-
-	switch (script->at) {
-	case 0:
-		script->at++;
-		buf_printf(text,
-			   "SELECT COALESCE(SUM(DATA_LENGTH + INDEX_LENGTH), 0) "
-			   "FROM information_schema.TABLES WHERE TABLE_SCHEMA = '%s'",
-			   op->database);
-		return MYSQL_RUN;
-	case 1:
-		script->at++;
-		used = str_of(cell(script, 0, 0));
-		if (!str_to_u64(used, &bytes))
-			return fail(script, 0, ERR_STORE, "the server does not say what is used");
-		if (plan->storage && bytes > plan->storage)
-			return fail(script, 400, ERR_FULL,
-				    "the database holds %llu bytes, and the plan %.*s has room for "
-				    "%llu",
-				    (unsigned long long)bytes, STR_ARG(op->osb.plan->name),
-				    (unsigned long long)plan->storage);
-		buf_printf(text,
-			   "SELECT name FROM osbd.marks JOIN mysql.user ON User = name "
-			   "WHERE of_database = '%s'",
-			   op->database);
-		return MYSQL_RUN;
-	case 2:
-		script->at++;
-		op->users = script->request.result;
-		op->i = 0;
-		break;
-	default:
-		break;
-	}
-	if (op->i >= op->users.rows)
-		return MYSQL_END;
-	buf_puts(text, "ALTER USER ");
-	if (my_put_name(text, my_cell(&op->users, op->i++, 0)) < 0)
-		return fail(script, 0, ERR_INVALID, "no name");
-	buf_printf(text, "@'%%' WITH MAX_USER_CONNECTIONS %lld", (long long)plan->connections);
-	return MYSQL_RUN;
-}
-
-/* -- bind, unbind ------------------------------------------------------------------------- */
-
-/* CREATE, when it is not there, or ALTER: both end with the same user. */
-static enum mysql_next put_user(struct mysql_script *script, struct buf *text, const char *verb)
-{
-	struct mysql_op *op = mysql_op_of(script);
-	const struct mysql_plan *plan = op->osb.plan->data;
-	struct str password = json_str(json_get(op->osb.job.op.memo, "password"));
-	char hashed[HASH_SIZE];
-
-	if (hash(password, hashed) < 0)
-		return fail(script, 0, ERR_UNSUPPORTED, "no SHA-1");
-	script->request.secret = true;
-	buf_printf(text,
-		   "%s `%s`@'%%' IDENTIFIED WITH mysql_native_password AS '%s' "
-		   "WITH MAX_USER_CONNECTIONS %lld",
-		   verb, op->user, hashed, (long long)plan->connections);
-	return MYSQL_RUN;
-}
-
-static enum mysql_next next_bind(struct mysql_script *script, struct buf *text)
-{
-	struct mysql_op *op = mysql_op_of(script);
-	bool read_only = json_bool_value(json_get(op->osb.parameters, "read_only"));
-
-	switch (script->at++) {
-	case 0:
-		put_look(script, text, false);
-		return MYSQL_RUN;
-	case 1:
-		looked(script);
-		if (!op->there || !op->marked)
-			return fail(script, 0, ERR_NOENT, "database %s is not there any more",
-				    op->database);
-		put_look(script, text, true);
-		return MYSQL_RUN;
-	case 2:
-		looked(script);
-		if (!nobodys(op))
-			return somebody_elses(script, "user", op->user);
-		buf_printf(text,
-			   "INSERT IGNORE INTO osbd.marks (name, of_database) VALUES "
-			   "('%s', '%s')",
-			   op->user, op->database);
-		return MYSQL_RUN;
-	case 3:
-		return put_user(script, text, "CREATE USER IF NOT EXISTS");
-	case 4:
-		return put_user(script, text, "ALTER USER");
-	case 5:
-		script->request.secret = false;
-		buf_printf(text, "GRANT %s ON ", read_only ? "SELECT, SHOW VIEW" : "ALL");
-		if (my_put_pattern(text, str_of(op->database)) < 0)
-			return fail(script, 0, ERR_INVALID, "no name");
-		buf_printf(text, ".* TO `%s`@'%%'", op->user);
-		return MYSQL_RUN;
-	default:
-		return MYSQL_END;
-	}
-}
-
-/* Look for a session, end it, wait a little, look again. True: text has a statement. */
-static bool put_end_of_sessions(struct mysql_script *script, struct buf *text, int first)
-{
-	struct mysql_op *op = mysql_op_of(script);
-
-	switch (script->at - first) {
-	case 0:
-		buf_printf(text,
-			   "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = '%s' "
-			   "LIMIT 1",
-			   op->user);
-		script->at++;
-		return true;
-	case 1:
-		if (!script->request.result.rows) {
-			script->at += 2;
-			return false;
-		}
-		script->tolerated = ER_NO_SUCH_THREAD; /* gone by itself */
-		buf_printf(text, "KILL CONNECTION %s", cell(script, 0, 0));
-		script->at++;
-		return true;
-	default:
-		buf_puts(text, "SELECT SLEEP(0.01)");
-		script->at = first;
-		return true;
-	}
-}
-
-static enum mysql_next next_unbind(struct mysql_script *script, struct buf *text)
-{
-	struct mysql_op *op = mysql_op_of(script);
-
-	switch (script->at) {
-	case 0:
-		script->at++;
-		script->tolerated = ER_NO_SUCH_TABLE;
-		put_look(script, text, true);
-		return MYSQL_RUN;
-	case 1:
-		script->at++;
-		looked(script);
-		if (script->request.code || !op->marked)
-			return MYSQL_END;
-		if (op->there) {
-			buf_printf(text, "ALTER USER `%s`@'%%' ACCOUNT LOCK", op->user);
-			return MYSQL_RUN;
-		}
-		/* fall through */
-	case 2:
-	case 3:
-	case 4:
-		if (put_end_of_sessions(script, text, 2))
-			return MYSQL_RUN;
-		/* fall through */
-	case 5:
-		script->at = 6;
-		buf_printf(text, "DROP USER IF EXISTS `%s`@'%%'", op->user);
-		return MYSQL_RUN;
-	case 6: /* whoever was about to log in */
-	case 7:
-	case 8:
-		if (put_end_of_sessions(script, text, 6))
-			return MYSQL_RUN;
-		/* fall through */
-	case 9:
-		script->at = 10;
-		buf_printf(text, "DELETE FROM osbd.marks WHERE name = '%s'", op->user);
-		return MYSQL_RUN;
-	default:
-		return MYSQL_END;
-	}
-}
-
-/* -- steps -------------------------------------------------------------------------------- */
-
-static enum op_verdict prepare(struct op *flow)
-{
-	char password[PASSWORD_SIZE];
-
-	random_id(password, sizeof(password) - 1); /* 165 bits */
-	json_set_cstr(&flow->arena, flow->memo, "password", password);
-	mem_wipe(password, sizeof(password));
-	return OP_NEXT;
-}
-
-static enum op_verdict ask(struct op *flow, bool binding,
+static enum op_verdict ask(struct op *flow,
 			   enum mysql_next (*next)(struct mysql_script *, struct buf *))
 {
 	struct osb_op *osb = osb_op_of(flow);
-	struct mysql_op *op = container_of(osb, struct mysql_op, osb);
-	struct mysql *mysql = container_of(osb->backend, struct mysql, base);
+	struct str unknown;
+	const struct database_server *server = database_server(osb, &unknown);
 
-	derive(osb, false, op->database);
-	derive(osb, true, op->user);
-	snprintf(op->lock, sizeof(op->lock), "osbd.%s", binding ? op->user : op->database);
-	op->http = 0;
-	op->script.loop = flow->loop;
-	op->script.server = &mysql->server;
-	op->script.arena = &flow->arena;
-	op->script.lock = op->lock;
-	op->script.next = next;
-	op_call(flow, &op->script.call);
-	if (mysql_script_start(&op->script) < 0)
-		return op_fail(flow, ERR_INVALID, "cannot start");
+	if (unknown.n)
+		return op_fail(flow, ERR_NOENT, "server %.*s is not in the configuration any more",
+			       STR_ARG(unknown));
+	if (!server && next == mysql_next_deprovision)
+		return OP_NEXT; /* nothing was begun */
+	if (!server)
+		return op_fail(flow, ERR_NOENT, "it is not known where the database stands");
+	op_call(flow, &op_of(flow)->script.call);
+	start_script(flow, server, next);
 	return OP_WAIT;
 }
 
 static enum op_verdict taken(struct op *flow, int status)
 {
-	struct osb_op *osb = osb_op_of(flow);
-	struct mysql_op *op = container_of(osb, struct mysql_op, osb);
+	struct mysql_op *op = op_of(flow);
 
 	if (status == 0)
 		return OP_NEXT;
@@ -569,71 +234,186 @@ static enum op_verdict taken(struct op *flow, int status)
 		return OP_AGAIN;
 	}
 	if (op->http)
-		return osb_fail(osb, op->http, "PlanTooSmall", 0, "%s", op->script.err.text);
+		return osb_fail(&op->osb, op->http, op->code, 0, "%s", op->script.err.text);
 	return op_fail(flow, status, "%s", op->script.err.text);
+}
+
+/* -- provision ------------------------------------------------------------------------------- */
+
+static void look_on(struct mysql_op *op);
+
+static void looked(struct call *call, int status)
+{
+	struct mysql_op *op = call->data;
+	const struct database_plan *plan = op->osb.plan->data;
+	double room;
+
+	if (status < 0) {
+		op->unanswered |= UINT64_C(1) << op->server->index;
+	} else {
+		room = database_room(op->server, plan, mysql_number(&op->script, 0, 0),
+				     mysql_number(&op->script, 0, 1));
+		if (room >= 0 && (!op->best || room > op->best_room)) {
+			op->best = op->server;
+			op->best_room = room;
+		}
+	}
+	look_on(op);
+}
+
+/* The next server, or the end. */
+static void look_on(struct mysql_op *op)
+{
+	const struct database *database = container_of(op->osb.backend, struct database, base);
+	size_t i;
+
+	for (i = 0; i < database->config.n_servers; i++)
+		if (op->candidates >> i & 1)
+			break;
+	if (i == database->config.n_servers || op->look.canceled) {
+		call_end(&op->look, op->look.canceled ? ERR_CANCELED : 0);
+		return;
+	}
+	op->candidates &= ~(UINT64_C(1) << i);
+	op->script.call.done = looked;
+	op->script.call.data = op;
+	start_script(&op->osb.job.op, &database->config.servers[i], mysql_next_room);
+}
+
+static void cancel_look(struct call *call)
+{
+	call_cancel(&container_of(call, struct mysql_op, look)->script.call);
+}
+
+static enum op_verdict no_room(struct mysql_op *op)
+{
+	return osb_fail(&op->osb, 400, "NoRoom", 0,
+			"no server of plan %.*s has room for one more database",
+			STR_ARG(op->osb.plan->name));
+}
+
+static enum op_verdict ask_place(struct op *flow)
+{
+	struct mysql_op *op = op_of(flow);
+	const struct database *database = container_of(op->osb.backend, struct database, base);
+	uint64_t candidates = database_candidates(&op->osb);
+	struct str unknown;
+
+	if (database_server(&op->osb, &unknown))
+		return OP_NEXT;
+	if (!candidates)
+		return no_room(op);
+	op->best = NULL;
+	op->unanswered = 0;
+	if (!(candidates & (candidates - 1))) { /* the only one: whoever marks will see */
+		database_place(&op->osb, &database->config.servers[__builtin_ctzll(candidates)]);
+		return OP_NEXT;
+	}
+	op->candidates = candidates;
+	op_call(flow, &op->look);
+	call_begin(&op->look, cancel_look);
+	look_on(op);
+	return OP_WAIT;
+}
+
+static enum op_verdict placed(struct op *flow, int status)
+{
+	struct mysql_op *op = op_of(flow);
+
+	if (status < 0)
+		return op_fail(flow, status, "%s", err_str(status));
+	if (op->best) {
+		database_place(&op->osb, op->best);
+		return OP_NEXT;
+	}
+	if (!op->unanswered)
+		return no_room(op);
+	snprintf(flow->progress, sizeof(flow->progress), "%.200s", op->script.err.text);
+	return OP_AGAIN;
 }
 
 static enum op_verdict ask_provision(struct op *flow)
 {
-	return ask(flow, false, next_provision);
+	struct mysql_op *op = op_of(flow);
+	struct str unknown;
+	enum op_verdict verdict;
+
+	if (!database_server(&op->osb, &unknown) && !unknown.n) { /* the one chosen was full */
+		verdict = ask_place(flow);
+		if (verdict != OP_NEXT)
+			return verdict;
+	}
+	return ask(flow, mysql_next_provision);
 }
+
+static enum op_verdict provisioned(struct op *flow, int status)
+{
+	struct mysql_op *op = op_of(flow);
+	struct str unknown;
+	enum op_verdict verdict;
+
+	if (!database_server(&op->osb, &unknown) && !unknown.n) {
+		verdict = placed(flow, status);
+		return verdict == OP_NEXT ? OP_AGAIN : verdict;
+	}
+	if (status < 0 && op->no_room) {
+		database_unplace(&op->osb, op->server);
+		return database_candidates(&op->osb) ? OP_AGAIN : no_room(op);
+	}
+	if (status == 0)
+		database_set_dashboard(&op->osb, op->server);
+	return taken(flow, status);
+}
+
+/* -- the other verbs --------------------------------------------------------------------------- */
 
 static enum op_verdict ask_update(struct op *flow)
 {
-	return ask(flow, false, next_update);
+	struct osb_op *osb = osb_op_of(flow);
+	const struct database_plan *plan = osb->plan->data;
+	struct str unknown;
+	const struct database_server *server = database_server(osb, &unknown);
+
+	if (server && !(plan->servers >> server->index & 1))
+		return osb_fail(osb, 400, "PlanElsewhere", 0,
+				"the database is on a server that plan %.*s does not use",
+				STR_ARG(osb->plan->name));
+	return ask(flow, mysql_next_update);
 }
 
 static enum op_verdict ask_deprovision(struct op *flow)
 {
-	return ask(flow, false, next_deprovision);
+	return ask(flow, mysql_next_deprovision);
 }
 
 static enum op_verdict ask_bind(struct op *flow)
 {
-	return ask(flow, true, next_bind);
+	return ask(flow, mysql_next_bind);
 }
 
 static enum op_verdict ask_unbind(struct op *flow)
 {
-	return ask(flow, true, next_unbind);
+	return ask(flow, mysql_next_unbind);
 }
 
 static enum op_verdict hand_out(struct op *flow)
 {
 	struct osb_op *osb = osb_op_of(flow);
-	const struct mysql *mysql = container_of(osb->backend, struct mysql, base);
-	struct arena *arena = &flow->arena;
-	struct json *credentials = json_object(arena);
-	struct str host = mysql->config.host, password = json_str(json_get(flow->memo, "password"));
-	char database[NAME_SIZE], user[NAME_SIZE];
-	const char *at;
+	struct str unknown;
+	const struct database_server *server = database_server(osb, &unknown);
 
-	derive(osb, false, database);
-	derive(osb, true, user);
-	if (host.p[0] == '/')
-		host = STR("127.0.0.1"); /* where the same server listens for others */
-	at = arena_printf(arena, memchr(host.p, ':', host.n) ? "[%.*s]:%d/%s" : "%.*s:%d/%s",
-			  STR_ARG(host), (int)mysql->config.port, database);
-	json_set_str(arena, credentials, "host", host);
-	json_set_str(arena, credentials, "hostname", host);
-	json_set_int(arena, credentials, "port", mysql->config.port);
-	json_set_cstr(arena, credentials, "name", database);
-	json_set_cstr(arena, credentials, "database", database);
-	json_set_cstr(arena, credentials, "username", user);
-	json_set_str(arena, credentials, "password", password);
-	json_set_cstr(arena, credentials, "uri",
-		      arena_printf(arena, "mysql://%s:%.*s@%s", user, STR_ARG(password), at));
-	json_set_cstr(arena, credentials, "jdbcUrl",
-		      arena_printf(arena, "jdbc:mysql://%s?user=%s&password=%.*s", at, user,
-				   STR_ARG(password)));
-	osb_set_credentials(osb, credentials);
+	if (!server)
+		return op_fail(flow, ERR_NOENT, "server %.*s is not in the configuration any more",
+			       STR_ARG(unknown));
+	database_hand_out(osb, server, "mysql", "&sslMode=VERIFY_CA", "?ssl-mode=VERIFY_CA");
 	return OP_NEXT;
 }
 
 #define WITHIN SEC(40), SEC(1)
 
 static const struct op_step provision_steps[] = {
-	{ "create", ask_provision, taken, WITHIN },
+	{ "place", ask_place, placed, WITHIN },
+	{ "create", ask_provision, provisioned, WITHIN },
 	{ 0 },
 };
 
@@ -648,7 +428,7 @@ static const struct op_step deprovision_steps[] = {
 };
 
 static const struct op_step bind_steps[] = {
-	{ "prepare", prepare, NULL, 0, 0 },
+	{ "prepare", database_make_password, NULL, 0, 0 },
 	{ "create", ask_bind, taken, WITHIN },
 	{ "hand_out", hand_out, NULL, 0, 0 },
 	{ 0 },
@@ -666,11 +446,15 @@ static const struct op_step unbind_steps[] = {
 
 const struct backend_type backend_mysql = {
 	.name = "mysql",
-	.doc = "makes databases and users on a MySQL or MariaDB server",
+	.doc = "makes databases and users on MySQL or MariaDB servers",
 	.service_rows = service_rows,
 	.plan_rows = plan_rows,
 	.open = mysql_open,
-	.check = mysql_check,
+	.close = close_all,
+	.check = database_check,
+	.start = mysql_start,
+	.stop = mysql_stop,
+	.attributes = database_attributes,
 	.verb = {
 		[STORE_PROVISION] = VERB(provision_steps),
 		[STORE_UPDATE] = VERB(update_steps),

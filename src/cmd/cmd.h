@@ -40,6 +40,7 @@ struct setup {
 	struct metrics metrics;
 	struct child_host children;
 	struct backend_env env; /* but for the configuration */
+	struct backend_net net;
 	struct store *store;
 	bool has_loop, has_children;
 };

@@ -81,6 +81,11 @@ static void finish(struct reload *reload, bool done)
 	}
 }
 
+static void let_go(void *data)
+{
+	generation_unref(data);
+}
+
 static void take_over(struct reload *reload)
 {
 	struct setup *setup = reload->setup;
@@ -94,7 +99,8 @@ static void take_over(struct reload *reload)
 	setup->gen = next;
 	setup->config = next->config;
 	reload->next = NULL;
-	generation_unref(old);
+	generation_start(next);
+	generation_stop(old, let_go, old);
 }
 
 static void plans_read(struct call *call, int status)

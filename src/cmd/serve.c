@@ -305,6 +305,7 @@ static int start(struct daemon *d)
 	uv_signal_start(&d->intr, on_signal, SIGINT);
 	uv_signal_start(&d->hup, on_hup, SIGHUP);
 	broker_start(d->broker);
+	generation_start(s->gen);
 	on_flush(&d->flush);
 	d->lines.end_of_turn = write_lines;
 	loop_hook(&s->loop, &d->lines);

@@ -102,7 +102,9 @@ int setup_catalog(struct setup *setup)
 	if (setup->config->store.kind == CONFIG_POSTGRESQL && setup->children.silence > silence)
 		setup->children.silence = silence;
 	setup->has_children = true;
+	setup->net.loop = &setup->loop;
 	setup->env = (struct backend_env){
+		.net = &setup->net,
 		.loop = &setup->loop,
 		.children = &setup->children,
 		.metrics = &setup->metrics,
@@ -197,7 +199,7 @@ int setup_store(struct setup *setup)
 	return EXIT_FAILED;
 }
 
-static void store_closed(void *data)
+static void went(void *data)
 {
 	*(bool *)data = true;
 }
@@ -208,14 +210,22 @@ int setup_finish(struct setup *setup)
 	int rc = 0;
 
 	if (setup->store) {
-		store_close(setup->store, store_closed, &closed);
+		store_close(setup->store, went, &closed);
 		loop_run_until(&setup->loop, &closed);
 	}
+	if (setup->gen) {
+		closed = false;
+		generation_stop(setup->gen, went, &closed);
+		if (!closed)
+			loop_run_until(&setup->loop, &closed);
+	}
 	generation_unref(setup->gen);
+	backend_net_close(&setup->net);
 	if (setup->has_children)
 		child_host_finish(&setup->children);
 	if (setup->has_loop) {
 		loop_run(&setup->loop);
+		backend_net_finish(&setup->net);
 		if (loop_finish(&setup->loop) < 0) {
 			log_error(&setup->log, "something was still open at the end");
 			rc = EXIT_FAILED;

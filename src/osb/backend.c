@@ -14,6 +14,38 @@ const struct backend_type *backend_find(const struct backend_type *const *types,
 	return NULL;
 }
 
+struct dns *backend_dns(const struct backend_env *env, struct err *err)
+{
+	struct backend_net *net = env->net;
+
+	if (!net->dns && dns_create(net->loop, &(struct dns_config){ 0 }, &net->dns, err) < 0)
+		net->dns = NULL;
+	return net->dns;
+}
+
+struct tls_budget *backend_tls_budget(const struct backend_env *env)
+{
+	struct backend_net *net = env->net;
+
+	if (!net->has_budget)
+		tls_budget_init(&net->budget, net->loop, 0, 0, NULL);
+	net->has_budget = true;
+	return &net->budget;
+}
+
+void backend_net_close(struct backend_net *net)
+{
+	dns_destroy(net->dns);
+	net->dns = NULL;
+}
+
+void backend_net_finish(struct backend_net *net)
+{
+	if (net->has_budget)
+		tls_budget_finish(&net->budget);
+	net->has_budget = false;
+}
+
 const struct backend_verb *backend_verb(struct backend *backend, const struct plan *plan,
 					enum store_verb verb)
 {

@@ -26,8 +26,10 @@
 
 #include "core/child.h"
 #include "core/conf.h"
+#include "core/dns.h"
 #include "journal/journal.h"
 #include "osb/config.h"
+#include "tls/tls_budget.h"
 
 struct backend;
 struct generation;
@@ -66,6 +68,15 @@ struct offering {
 	size_t n_plans;
 };
 
+/* What reaches other machines; made when first asked for, shared by all backends. It outlives them,
+ * because connections that they leave may take a moment to go. */
+struct backend_net {
+	struct loop *loop;
+	struct dns *dns;
+	struct tls_budget budget;
+	bool has_budget;
+};
+
 /* What every backend works with. */
 struct backend_env {
 	struct loop *loop;
@@ -73,6 +84,7 @@ struct backend_env {
 	const struct config *config;
 	struct metrics *metrics;
 	const char *run_dir; /* absolute, 0700, there: for directories of runs */
+	struct backend_net *net;
 };
 
 struct backend {
@@ -151,6 +163,13 @@ struct backend_type {
 	 * ERR_INVALID and a text for the user: 400. */
 	int (*check)(struct backend *backend, const struct backend_request *request,
 		     struct err *err);
+	/* Work of its own, while its generation is in force: from start until stop. stopped runs once,
+	 * perhaps at once, when nothing of that work is in flight. Both NULL: it has none. */
+	void (*start)(struct backend *backend);
+	void (*stop)(struct backend *backend, void (*stopped)(void *data), void *data);
+	/* What GET of an instance adds to metadata.attributes: an object, or NULL. */
+	const struct json *(*attributes)(struct backend *backend, struct str instance_id,
+					 struct arena *arena);
 	struct backend_verb verb[STORE_VERBS]; /* EXPIRE runs UNBIND's */
 	/* When a verb differs from plan to plan; NULL: the table. */
 	const struct backend_verb *(*verb_of)(struct backend *backend, const struct plan *plan,
@@ -182,6 +201,15 @@ void osb_set_description(struct osb_op *op, struct str text);
  * OP_FAIL. Plain op_fail() answers 500. */
 enum op_verdict osb_fail(struct osb_op *op, int http, const char *code, unsigned flags,
 			 const char *fmt, ...) PRINTF_LIKE(5, 6);
+
+/* -- for open -------------------------------------------------------------------------------- */
+
+/* NULL and err: c-ares does not start. */
+struct dns *backend_dns(const struct backend_env *env, struct err *err) MUST_CHECK;
+struct tls_budget *backend_tls_budget(const struct backend_env *env);
+/* No backend is left: what they have left behind may go on to its end, and the loop with it. */
+void backend_net_close(struct backend_net *net);
+void backend_net_finish(struct backend_net *net); /* nothing is left at all; zeroes are fine */
 
 /* -- the backends there are ----------------------------------------------------------------- */
 

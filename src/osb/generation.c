@@ -46,3 +46,43 @@ void generation_unref(struct generation *gen)
 	arena_finish(&gen->arena);
 	mem_free(gen);
 }
+
+void generation_start(struct generation *gen)
+{
+	size_t i;
+
+	gen->started = true;
+	for (i = 0; i < gen->catalog->n_offerings; i++) {
+		struct backend *backend = gen->catalog->offerings[i].backend;
+
+		if (backend->type->start)
+			backend->type->start(backend);
+	}
+}
+
+static void backend_stopped(void *data)
+{
+	struct generation *gen = data;
+
+	if (--gen->n_working == 0)
+		gen->stopped(gen->data);
+}
+
+void generation_stop(struct generation *gen, void (*stopped)(void *data), void *data)
+{
+	size_t i;
+
+	gen->stopped = stopped;
+	gen->data = data;
+	gen->n_working = 1; /* this very function */
+	for (i = 0; gen->started && i < gen->catalog->n_offerings; i++) {
+		struct backend *backend = gen->catalog->offerings[i].backend;
+
+		if (!backend->type->stop)
+			continue;
+		gen->n_working++;
+		backend->type->stop(backend, backend_stopped, gen);
+	}
+	gen->started = false;
+	backend_stopped(gen);
+}

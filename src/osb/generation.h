@@ -16,6 +16,11 @@ struct generation {
 	struct backend_env env;
 	struct catalog *catalog; /* NULL until opened */
 	struct users *users;     /* NULL until opened for requests */
+	/* private */
+	bool started;
+	size_t n_working; /* backends that do work of their own */
+	void (*stopped)(void *data);
+	void *data;
 };
 
 /* Reads the file; the caller holds the one reference. As config_load(). */
@@ -25,6 +30,11 @@ int generation_read(const char *path, struct generation **out,
 int generation_open(struct generation *gen, const struct backend_env *env,
 		    const struct backend_type *const *types, struct conf_errors *errors) MUST_CHECK;
 
+/* It is in force now: its backends begin what they do without being asked. */
+void generation_start(struct generation *gen);
+/* It is not any more: stopped runs once, perhaps at once, when all of that has ended; until then
+ * whoever called holds a reference. One that was never started is fine. */
+void generation_stop(struct generation *gen, void (*stopped)(void *data), void *data);
 struct generation *generation_ref(struct generation *gen); /* returns gen */
 void generation_unref(struct generation *gen);             /* NULL is fine */
 

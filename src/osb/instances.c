@@ -65,6 +65,32 @@ void instance_put(struct exchange *ex)
 
 /* -- GET ---------------------------------------------------------------------------------- */
 
+/* What the backend knows of it right now. */
+static void add_attributes(struct exchange *ex, struct json *body, struct str id)
+{
+	struct backend *backend = ex->offering->backend;
+	const struct json *more = NULL;
+	const struct json_member *m;
+	struct json *metadata, *attributes;
+
+	if (backend->type->attributes)
+		more = backend->type->attributes(backend, id, ex->arena);
+	if (!more)
+		return;
+	metadata = json_get(body, "metadata");
+	if (!metadata) {
+		metadata = json_object(ex->arena);
+		json_set(ex->arena, body, "metadata", metadata);
+	}
+	attributes = json_get(metadata, "attributes");
+	if (!attributes) {
+		attributes = json_object(ex->arena);
+		json_set(ex->arena, metadata, "attributes", attributes);
+	}
+	json_each_member(m, more)
+		json_set(ex->arena, attributes, m->key.p, m->value);
+}
+
 static void send_instance(struct exchange *ex)
 {
 	const struct store_instance *instance = &ex->get.instance;
@@ -97,6 +123,7 @@ static void send_instance(struct exchange *ex)
 	if (exchange_data(ex, instance->data, &data) < 0)
 		return;
 	body = instance_answer(ex, instance);
+	add_attributes(ex, body, instance->id);
 	json_set_str(ex->arena, body, "service_id", instance->service_id);
 	json_set_str(ex->arena, body, "plan_id", instance->plan_id);
 	if (json_len(json_get(data, "parameters")))

@@ -102,6 +102,8 @@ int my_query_start(struct my_conn *conn, struct my_request *request) MUST_CHECK;
 int my_close_start(struct my_conn *conn, struct my_request *request) MUST_CHECK;
 /* No request runs. The socket is closed at once, and what is connected forgotten. */
 void my_conn_drop(struct my_conn *conn);
+/* Up, and the server has neither ended it nor said anything unasked. */
+bool my_conn_alive(const struct my_conn *conn);
 
 static inline struct str my_cell(const struct my_result *result, size_t row, size_t col)
 {

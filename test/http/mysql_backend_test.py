@@ -17,10 +17,14 @@ def server():
         yield my
 
 
+def server_row(my, name="one", **more):
+    return {"name": name, "port": my.port, "user": "osbd", "password": mariadb.PASSWORD, **more}
+
+
 def services(my, password=mariadb.PASSWORD):
     return [broker.service(
         "mariadb", backend="mysql", plan_updateable=True,
-        config={"port": my.port, "user": "osbd", "password": password},
+        config={"servers": [server_row(my, password=password)], "quota_every": "200ms"},
         plans=[broker.plan("small", config={"connections": 2, "storage": "1M"}),
                broker.plan("large", config={"connections": 9, "storage": "64M"})])]
 

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "backends/mysql_quota.h"
+
+#include <mysqld_error.h>
+
+/* What at stands for. */
+enum {
+	LEAD,                 /* who measures? */
+	MEASURE,              /* which have become full, or not full any more */
+	FLIPS,                /* say so in their marks */
+	USERS,                /* whose rights are not as they should be */
+	RIGHTS,               /* change them */
+	SESSIONS,             /* three of them: see mysql_end_sessions() */
+	COUNT = SESSIONS + 3, /* how many there are, when the names of the full ones have come */
+	DONE,
+};
+
+static struct mysql_quota *quota_of(struct mysql_script *script)
+{
+	return container_of(script, struct mysql_quota, script);
+}
+
+static enum mysql_next lead(struct mysql_script *script, struct buf *text)
+{
+	script->at = MEASURE;
+	buf_puts(text, "SELECT GET_LOCK('osbd.quota', 0)");
+	return MYSQL_RUN;
+}
+
+static enum mysql_next read_only_this(struct mysql_script *script, struct buf *text)
+{
+	script->at = COUNT;
+	script->tolerated = ER_NO_SUCH_TABLE;
+	buf_puts(text, "SELECT name FROM osbd.marks WHERE name = of_database AND is_full");
+	return MYSQL_RUN;
+}
+
+static enum mysql_next measure(struct mysql_script *script, struct buf *text)
+{
+	if (!mysql_number(script, 0, 0)) /* another node does */
+		return read_only_this(script, text);
+	script->at = FLIPS;
+	script->tolerated = ER_NO_SUCH_TABLE; /* nothing was ever made here */
+	buf_puts(text, "SELECT name, storage > 0 AND used >= storage, used, storage FROM "
+		       "(SELECT m.name, m.storage, m.is_full, "
+		       "COALESCE(SUM(t.DATA_LENGTH + t.INDEX_LENGTH), 0) AS used FROM osbd.marks m "
+		       "LEFT JOIN information_schema.TABLES t ON t.TABLE_SCHEMA = m.name "
+		       "WHERE m.name = m.of_database AND (m.storage > 0 OR m.is_full) "
+		       "GROUP BY m.name, m.storage, m.is_full) AS measured "
+		       "WHERE (storage > 0 AND used >= storage) <> is_full");
+	return MYSQL_RUN;
+}
+
+static enum mysql_next users(struct mysql_script *script, struct buf *text)
+{
+	script->at = RIGHTS;
+	buf_puts(text, "SELECT u.name, d.name, d.is_full FROM osbd.marks u "
+		       "JOIN osbd.marks d ON d.name = u.of_database "
+		       "JOIN mysql.db p ON p.User = u.name AND p.Db = d.name AND p.Host = '%' "
+		       "WHERE u.name <> u.of_database AND NOT u.reader "
+		       "AND (p.Insert_priv = 'Y') = d.is_full");
+	return MYSQL_RUN;
+}
+
+static enum mysql_next flip(struct mysql_script *script, struct buf *text)
+{
+	struct mysql_quota *quota = quota_of(script);
+	const struct log *log = &quota->database->base.log;
+	const struct str *row;
+	bool full;
+
+	if (quota->i == 0) {
+		if (script->request.code)
+			return MYSQL_END;
+		quota->changes = script->request.result;
+	}
+	if (quota->i >= quota->changes.rows) {
+		quota->i = 0;
+		return users(script, text);
+	}
+	row = &quota->changes.cells[quota->i++ * quota->changes.cols];
+	full = str_is(row[1], "1");
+	log_write(log, full ? LOG_WARN : LOG_INFO,
+		  "server %.*s: database %.*s holds %.*s bytes of %.*s: it %s",
+		  STR_ARG(quota->server->name), STR_ARG(row[0]), STR_ARG(row[2]), STR_ARG(row[3]),
+		  full ? "cannot be written to any more" : "can be written to again");
+	buf_printf(text, "UPDATE osbd.marks SET is_full = %d WHERE name = '%.*s'", full,
+		   STR_ARG(row[0]));
+	return MYSQL_RUN;
+}
+
+static enum mysql_next change_rights(struct mysql_script *script, struct buf *text)
+{
+	struct mysql_quota *quota = quota_of(script);
+	const struct str *row;
+	bool full;
+
+	if (quota->i == 0)
+		quota->changes = script->request.result;
+	if (quota->i >= quota->changes.rows)
+		return read_only_this(script, text);
+	row = &quota->changes.cells[quota->i * quota->changes.cols];
+	full = str_is(row[2], "1");
+	script->at = SESSIONS;
+	script->tolerated = ER_NONEXISTING_GRANT; /* an unbind was faster */
+	if (full)
+		buf_puts(text,
+			 "REVOKE INSERT, UPDATE, CREATE, ALTER, INDEX, REFERENCES, "
+			 "CREATE VIEW, CREATE ROUTINE, ALTER ROUTINE, EXECUTE, EVENT, TRIGGER, "
+			 "CREATE TEMPORARY TABLES ON ");
+	else
+		buf_puts(text, "GRANT ALL ON ");
+	buf_printf(text, "`%.*s`.* %s `%.*s`@'%%'", STR_ARG(row[1]), full ? "FROM" : "TO",
+		   STR_ARG(row[0]));
+	return MYSQL_RUN;
+}
+
+static enum mysql_next note_full(struct mysql_script *script, struct buf *text)
+{
+	struct mysql_quota *quota = quota_of(script);
+
+	if (script->request.code) { /* no marks at all */
+		database_found(quota->database, quota->server->index, NULL, 0, 0, 0);
+		return MYSQL_END;
+	}
+	quota->changes = script->request.result;
+	script->at = DONE;
+	buf_puts(text, "SELECT COUNT(*), COALESCE(SUM(storage), 0) FROM osbd.marks "
+		       "WHERE name = of_database");
+	return MYSQL_RUN;
+}
+
+static enum mysql_next next(struct mysql_script *script, struct buf *text)
+{
+	struct mysql_quota *quota = quota_of(script);
+
+	switch (script->at) {
+	case LEAD:
+		return lead(script, text);
+	case MEASURE:
+		return measure(script, text);
+	case FLIPS:
+		return flip(script, text);
+	case RIGHTS:
+		return change_rights(script, text);
+	case SESSIONS:
+	case SESSIONS + 1:
+	case SESSIONS + 2:
+		if (mysql_end_sessions(script, text,
+				       quota->changes.cells[quota->i * quota->changes.cols].p,
+				       SESSIONS))
+			return MYSQL_RUN;
+		quota->i++;
+		return change_rights(script, text);
+	case COUNT:
+		return note_full(script, text);
+	default:
+		database_found(quota->database, quota->server->index, quota->changes.cells,
+			       quota->changes.rows, mysql_number(script, 0, 0),
+			       mysql_number(script, 0, 1));
+		return MYSQL_END;
+	}
+}
+
+static void look(struct mysql_quota *quota);
+
+static void on_timer(struct timer *timer)
+{
+	look(container_of(timer, struct mysql_quota, timer));
+}
+
+static void looked(struct call *call, int status)
+{
+	struct mysql_quota *quota = call->data;
+	const struct log *log = &quota->database->base.log;
+
+	arena_finish(&quota->arena);
+	quota->running = false;
+	if (quota->stopping) {
+		quota->stopped(quota);
+		return;
+	}
+	if (status < 0 && !quota->away)
+		log_warn(log, "server %.*s: quotas are not looked after: %s",
+			 STR_ARG(quota->server->name), quota->script.err.text);
+	else if (status == 0 && quota->away)
+		log_info(log, "server %.*s: quotas are looked after again",
+			 STR_ARG(quota->server->name));
+	quota->away = status < 0;
+	timer_start(&quota->timer, quota->pool.loop, quota->database->config.quota_every, on_timer);
+}
+
+static void look(struct mysql_quota *quota)
+{
+	quota->running = true;
+	quota->i = 0;
+	arena_init(&quota->arena);
+	quota->script.pool = &quota->pool;
+	quota->script.arena = &quota->arena;
+	quota->script.next = next;
+	quota->script.idle_seconds =
+		(unsigned)(3 * quota->database->config.quota_every / SEC(1)) + MYSQL_IDLE;
+	quota->script.call.done = looked;
+	quota->script.call.data = quota;
+	mysql_script_start(&quota->script);
+}
+
+void mysql_quota_start(struct mysql_quota *quota)
+{
+	quota->stopping = false;
+	timer_start(&quota->timer, quota->pool.loop, 0, on_timer);
+}
+
+void mysql_quota_stop(struct mysql_quota *quota, void (*stopped)(struct mysql_quota *quota))
+{
+	timer_stop(&quota->timer);
+	quota->stopping = true;
+	quota->stopped = stopped;
+	if (quota->running)
+		call_cancel(&quota->script.call);
+	else
+		stopped(quota);
+}

@@ -1,0 +1,59 @@
+/* backends/mysql_sql: what is said to the server, verb by verb.
+ *
+ * Each verb is one script (backends/mysql_script), which looks before it does anything, so that it
+ * may be run again from its start after a crash at any statement:
+ *
+ *   room         how much is promised already
+ *   provision    table of marks, look, mark if there is room, CREATE DATABASE
+ *   update       look how much is used, promise more or less, limits of all users
+ *   deprovision  look, DROP DATABASE, unmark
+ *   bind         look, mark, CREATE USER, ALTER USER, GRANT
+ *   unbind       look, lock the account, end sessions, DROP USER, end sessions, unmark
+ *
+ * osbd.marks: a row for each database (name = of_database) and user that is ours.
+ *   storage   bytes that the plan promises, of a database; 0: no limit
+ *   is_full   it holds more than that: its users do not write
+ *   reader    a user that never writes */
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef OSBD_BACKENDS_MYSQL_SQL_H
+#define OSBD_BACKENDS_MYSQL_SQL_H
+
+#include "backends/database.h"
+#include "backends/mysql_script.h"
+
+/* Everything that a user who may not write any more may still do to free space. */
+#define MYSQL_FULL_RIGHTS "SELECT, DELETE, DROP, SHOW VIEW, LOCK TABLES"
+
+struct mysql_op {
+	struct osb_op osb; /* first */
+	struct mysql_script script;
+	const struct database_server *server;
+	bool *ready; /* the server's: its table of marks is there */
+	char database[DATABASE_NAME], user[DATABASE_NAME], lock[DATABASE_NAME + 5];
+	bool marked, there, full;
+	int http; /* of a failure that is the user's; 0: none */
+	const char *code;
+	bool no_room; /* provision: the server is full */
+	size_t i;
+	struct my_result users;
+	/* of a look for room */
+	uint64_t candidates, unanswered; /* servers, as bits */
+	const struct database_server *best;
+	double best_room;
+	struct call look; /* from server to server */
+};
+
+enum mysql_next mysql_next_room(struct mysql_script *script, struct buf *text);
+enum mysql_next mysql_next_provision(struct mysql_script *script, struct buf *text);
+enum mysql_next mysql_next_deprovision(struct mysql_script *script, struct buf *text);
+enum mysql_next mysql_next_update(struct mysql_script *script, struct buf *text);
+enum mysql_next mysql_next_bind(struct mysql_script *script, struct buf *text);
+enum mysql_next mysql_next_unbind(struct mysql_script *script, struct buf *text);
+/* Of the last result; "" and 0 when there is none. */
+const char *mysql_cell(const struct mysql_script *script, size_t row, size_t col);
+uint64_t mysql_number(const struct mysql_script *script, size_t row, size_t col);
+/* Looks for a session of the user, ends it, waits a little, looks again; at is first to first + 2
+ * meanwhile and first + 3 in the end. True: text has a statement. */
+bool mysql_end_sessions(struct mysql_script *script, struct buf *text, const char *user, int first);
+
+#endif
