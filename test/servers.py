@@ -44,7 +44,7 @@ class Postgres:
     """A PostgreSQL with the users osbd and tls (only over TLS), both owners of their database,
     and a certificate for localhost in .ca."""
 
-    def __init__(self, **settings):
+    def __init__(self, hba=(), **settings):
         found = sorted(glob.glob("/usr/lib/postgresql/*/bin"), key=lambda p: int(p.split("/")[4]))
         if not found:
             raise RuntimeError("no PostgreSQL server below /usr/lib/postgresql")
@@ -52,6 +52,7 @@ class Postgres:
         self.process = None
         self.port = free_port()
         self.settings = settings
+        self.hba = hba
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="osbd-pg-", dir="/tmp"))
         self.log = self.dir / "log"
         self.ca = self.dir / "ca.crt"
@@ -102,7 +103,7 @@ class Postgres:
         self._run("chmod", "600", "data/server.key")
         hba = ["local all root trust", "local all all scram-sha-256",
                "hostssl all tls 127.0.0.1/32 scram-sha-256",
-               "host all osbd 127.0.0.1/32 scram-sha-256"]
+               "host all osbd 127.0.0.1/32 scram-sha-256", *self.hba]
         self._run("tee", data / "pg_hba.conf", stdin="\n".join(hba) + "\n")
 
     def _users(self):

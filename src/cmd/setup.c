@@ -4,6 +4,7 @@
 #include "backends/bundle.h"
 #include "backends/demo.h"
 #include "backends/mysql.h"
+#include "backends/postgresql.h"
 #include "journal/journal.h"
 #include "osb/users_verify.h"
 #include "store/memory.h"
@@ -19,7 +20,7 @@
 #define BEATS_LATE 500 /* ms that an end of children may come late */
 
 const struct backend_type *const backend_types[] = { &backend_bundle, &backend_demo, &backend_mysql,
-						     NULL };
+						     &backend_postgresql, NULL };
 
 void setup_print_errors(struct setup *setup)
 {

@@ -306,6 +306,30 @@ void pg_conn_sync(struct pg_conn *conn, void *whose)
 	flush(conn);
 }
 
+static int put_quoted(struct pg_conn *conn, struct buf *buf, char *quoted)
+{
+	if (!quoted)
+		return ERR_INVALID;
+	buf_puts(buf, quoted);
+	mem_wipe(quoted, strlen(quoted));
+	conn->lib->PQfreemem(quoted);
+	return 0;
+}
+
+int pg_conn_put_text(struct pg_conn *conn, struct buf *buf, struct str text)
+{
+	if (!str_is_utf8(text) || memchr(text.p, 0, text.n))
+		return ERR_INVALID;
+	return put_quoted(conn, buf, conn->lib->PQescapeLiteral(conn->pg, text.p, text.n));
+}
+
+int pg_conn_put_name(struct pg_conn *conn, struct buf *buf, struct str name)
+{
+	if (!str_is_utf8(name) || memchr(name.p, 0, name.n))
+		return ERR_INVALID;
+	return put_quoted(conn, buf, conn->lib->PQescapeIdentifier(conn->pg, name.p, name.n));
+}
+
 /* -- receiving -------------------------------------------------------------------------- */
 
 static void set_up(struct pg_conn *conn, PGresult *result);

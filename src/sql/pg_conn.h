@@ -15,6 +15,7 @@
 #ifndef OSBD_SQL_PG_CONN_H
 #define OSBD_SQL_PG_CONN_H
 
+#include "core/buf.h"
 #include "sql/sql.h"
 #include "sql/pg_lib.h"
 #include "sql/pg_target.h"
@@ -87,6 +88,10 @@ void pg_conn_send(struct pg_conn *conn, const struct sql_stmt *stmt, const struc
 void pg_conn_send_text(struct pg_conn *conn, const char *text, const char *const *params, int n,
 		       struct pg_note note);
 void pg_conn_sync(struct pg_conn *conn, void *whose);
+/* A 'text' or a "name" for statements that take no parameters, quoted by libpq. Only while it is
+ * up. ERR_INVALID: not UTF-8, or with a NUL inside. */
+int pg_conn_put_text(struct pg_conn *conn, struct buf *buf, struct str text) MUST_CHECK;
+int pg_conn_put_name(struct pg_conn *conn, struct buf *buf, struct str name) MUST_CHECK;
 /* Nothing was sent that is not replied to. */
 static inline bool pg_conn_quiet(const struct pg_conn *conn)
 {

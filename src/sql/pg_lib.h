@@ -45,7 +45,9 @@
 	X(PQnfields)                 \
 	X(PQgetvalue)                \
 	X(PQgetlength)               \
-	X(PQgetisnull)
+	X(PQgetisnull)               \
+	X(PQescapeLiteral)           \
+	X(PQescapeIdentifier)
 
 struct pg_lib {
 #define X(name) __typeof__(name) *name;

@@ -139,7 +139,7 @@ def test_check(tmp_path):
     assert not os.path.exists(tmp_path / "osbd.db"), "it made a store"
 
 
-@pytest.mark.parametrize("file", ["demo.yml", "mysql.yml", "osbd.reference.yml"])
+@pytest.mark.parametrize("file", ["demo.yml", "mysql.yml", "postgresql.yml", "osbd.reference.yml"])
 def test_check_of_what_is_delivered(file):
     path = os.path.join(rig.TREE, "conf", file)
     code, out, err = cli("check", "-c", path)

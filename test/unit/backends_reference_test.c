@@ -3,6 +3,7 @@
 #include "backends/bundle.h"
 #include "backends/demo.h"
 #include "backends/mysql.h"
+#include "backends/postgresql.h"
 #include "core/yaml.h"
 
 #include <setjmp.h>
@@ -111,12 +112,19 @@ static void test_mysql(void **state)
 	check(&backend_mysql);
 }
 
+static void test_postgresql(void **state)
+{
+	(void)state;
+	check(&backend_postgresql);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_demo),
 		cmocka_unit_test(test_bundle),
 		cmocka_unit_test(test_mysql),
+		cmocka_unit_test(test_postgresql),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,537 @@
+/* The way of a script:
+ *
+ *   CONNECT -> LOCK -- held by another --> HOLDER -> PAUSE -> LOCK
+ *               |
+ *               v
+ *             SWEEP -- there was one --> SWEEP
+ *               |
+ *               v
+ *              RUN <-> INSIDE, which goes through LEAVE (another database), ENTER and GUARD
+ *               |
+ *               v
+ *             CLOSE <- KILL (canceled while a statement runs) */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "backends/postgresql_script.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CONNECT_MS 5000
+#define STATEMENT_MS 35000
+#define KILL_MS 3000
+
+enum { CONNECT, LOCK, HOLDER, PAUSE, SWEEP, RUN, LEAVE, ENTER, GUARD, INSIDE, KILL, CLOSE };
+
+#define IS_OUR_LOCK                                                     \
+	"locktype = 'advisory' AND classid = %u AND objid = %u"         \
+	" AND objsubid = 1 AND granted AND database = (SELECT oid FROM" \
+	" pg_database WHERE datname = "
+
+/* -- the end ------------------------------------------------------------------------------ */
+
+static bool any_open(const struct postgresql_script *script)
+{
+	size_t i;
+
+	for (i = 0; i < POSTGRESQL_SIDES; i++)
+		if (script->sides[i].open)
+			return true;
+	return script->resolving;
+}
+
+/* Closes all; the last that closes ends the call. */
+static void end(struct postgresql_script *script, int status)
+{
+	size_t i;
+
+	if (script->step == CLOSE)
+		return;
+	script->step = CLOSE;
+	script->status = status;
+	buf_wipe(&script->text);
+	buf_wipe(&script->own);
+	pg_target_cancel(&script->target);
+	for (i = 0; i < POSTGRESQL_SIDES; i++)
+		pg_conn_close(&script->sides[i].conn);
+	if (!any_open(script))
+		call_end_soon(script->loop, &script->call, status);
+}
+
+/* Whether it is worth another try: sqlstate is empty when the server said nothing. */
+static bool may_pass(const char *sqlstate, int status)
+{
+	static const char *const passing[] = {
+		"08",                      /* the connection */
+		"40001",                   /* serialization failure */
+		"40P01",                   /* deadlock */
+		"53",                      /* disk full, out of memory, too many connections */
+		"55006",                   /* object in use */
+		"55P03",                   /* lock not available */
+		"57014",                   /* it took too long */
+		"57P01",                   /* the server, or an operator, ended the session */
+		"57P02", "57P03", "XX000", /* tuple concurrently updated */
+	};
+	size_t i;
+
+	if (!*sqlstate)
+		return status != ERR_ACCESS && status != ERR_NOENT && status != ERR_INVALID &&
+		       status != ERR_SYNTAX && status != ERR_UNSUPPORTED;
+	for (i = 0; i < ARRAY_LEN(passing); i++)
+		if (strncmp(sqlstate, passing[i], strlen(passing[i])) == 0)
+			return true;
+	return false;
+}
+
+static void failed(struct postgresql_script *script, int status)
+{
+	script->again = may_pass(script->sqlstate, status);
+	end(script, status);
+}
+
+/* -- sessions ----------------------------------------------------------------------------- */
+
+static struct postgresql_side *side_of(struct pg_conn *conn)
+{
+	return container_of(conn, struct postgresql_side, conn);
+}
+
+static bool is_side(const struct postgresql_side *side, int i)
+{
+	return side == &side->script->sides[i];
+}
+
+static void put_option(struct buf *url, const char *key, const char *value)
+{
+	buf_printf(url, "%s='", key);
+	for (; *value; value++) {
+		if (*value == '\'' || *value == '\\')
+			buf_putc(url, '\\');
+		buf_putc(url, *value);
+	}
+	buf_puts(url, "' ");
+}
+
+static void on_up(struct pg_conn *conn);
+static void on_reply(struct pg_conn *conn, const struct pg_note *note, PGresult *result);
+static void on_lost(struct pg_conn *conn, const struct err *why);
+static void on_closed(struct pg_conn *conn);
+
+static void resolved(void *data, int status, struct err *why)
+{
+	struct postgresql_script *script = data;
+	int i = script->step == KILL    ? POSTGRESQL_KILLER
+		: script->step == ENTER ? POSTGRESQL_WITHIN
+					: POSTGRESQL_MAIN;
+	struct postgresql_side *side = &script->sides[i];
+
+	script->resolving = false;
+	if (script->step == CLOSE) {
+		pg_target_finish(&script->target);
+		if (!any_open(script))
+			call_end_soon(script->loop, &script->call, script->status);
+		return;
+	}
+	if (status < 0) {
+		if (script->step != KILL)
+			script->err = *why;
+		pg_target_finish(&script->target);
+		failed(script, script->step == KILL ? ERR_CANCELED : status);
+		return;
+	}
+	side->script = script;
+	side->open = true;
+	side->conn = (struct pg_conn){
+		.loop = script->loop,
+		.lib = script->server->lib,
+		.on_up = on_up,
+		.on_reply = on_reply,
+		.on_lost = on_lost,
+		.on_closed = on_closed,
+		.connect_ms = script->step == KILL ? KILL_MS : CONNECT_MS,
+		.statement_ms = script->step == KILL ? KILL_MS : STATEMENT_MS,
+	};
+	pg_conn_open(&side->conn, &script->target);
+	pg_target_finish(&script->target);
+}
+
+/* For the step: CONNECT, ENTER or KILL. */
+static void dial(struct postgresql_script *script, int step, const char *database)
+{
+	const struct postgresql_server *server = script->server;
+	struct sql_config config = { .password = server->password, .dns = server->dns };
+	struct buf url = { 0 };
+	int rc;
+
+	script->step = step;
+	put_option(&url, "host", server->host);
+	buf_printf(&url, "port=%u ", server->port);
+	put_option(&url, "user", server->user);
+	put_option(&url, "dbname", database);
+	buf_printf(&url, "application_name='osbd %.40s%s' ", script->lock,
+		   step == KILL ? " end" : "");
+	put_option(&url, "sslmode", server->ca ? "verify-full" : "disable");
+	if (server->ca)
+		put_option(&url, "sslrootcert", server->ca);
+	config.url = url.p;
+	rc = pg_target_init(&script->target, server->lib, &config, &script->err);
+	buf_finish(&url);
+	if (rc < 0) {
+		failed(script, rc);
+		return;
+	}
+	script->resolving = true;
+	pg_target_resolve(&script->target, script->loop, CONNECT_MS, resolved, script);
+}
+
+/* -- statements --------------------------------------------------------------------------- */
+
+static void ask(struct postgresql_script *script, int i, const struct buf *text,
+		const char *const *params, int n)
+{
+	struct pg_conn *conn = &script->sides[i].conn;
+
+	script->sqlstate[0] = '\0';
+	script->err.code = 0;
+	pg_conn_send_text(conn, text->p, params, n,
+			  (struct pg_note){ .kind = PG_STATEMENT, .whose = script });
+	pg_conn_sync(conn, script);
+}
+
+static void put_lock(struct postgresql_script *script)
+{
+	unsigned long long number = 0;
+
+	sscanf(script->lock + 1, "%16llx", &number);
+	buf_printf(&script->own, "%lld", (long long)number);
+}
+
+static int put_is_our_lock(struct postgresql_script *script)
+{
+	unsigned upper = 0, lower = 0;
+
+	sscanf(script->lock + 1, "%8x%8x", &upper, &lower);
+	buf_printf(&script->own, IS_OUR_LOCK, upper, lower);
+	if (pg_conn_put_text(&script->sides[POSTGRESQL_MAIN].conn, &script->own,
+			     str_of(script->server->database)) < 0)
+		return err_set(&script->err, ERR_INVALID, "no name of a database");
+	buf_putc(&script->own, ')');
+	return 0;
+}
+
+static void kill_ours(struct postgresql_script *script)
+{
+	size_t i;
+
+	buf_clear(&script->own);
+	buf_puts(&script->own,
+		 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE false");
+	for (i = POSTGRESQL_MAIN; i <= POSTGRESQL_WITHIN; i++) {
+		const struct pg_session *session = &script->sides[i].conn.session;
+
+		if (session->pid && script->sides[i].open)
+			buf_printf(&script->own,
+				   " OR (pid = %lld AND extract(epoch FROM"
+				   " backend_start)::text = '%s')",
+				   (long long)session->pid, session->began);
+	}
+	ask(script, POSTGRESQL_KILLER, &script->own, NULL, 0);
+}
+
+/* Is it still ours? Another session could have ended main, and ours is about to do something. */
+static void guard(struct postgresql_script *script)
+{
+	const struct pg_session *session = &script->sides[POSTGRESQL_MAIN].conn.session;
+	char pid[32];
+	const char *params[] = { pid, session->began };
+
+	snprintf(pid, sizeof(pid), "%lld", (long long)session->pid);
+	buf_clear(&script->own);
+	buf_puts(&script->own, "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) "
+			       "WHERE pid = $1 AND extract(epoch FROM backend_start)::text = $2 "
+			       "AND ");
+	if (put_is_our_lock(script) < 0) {
+		failed(script, ERR_INVALID);
+		return;
+	}
+	script->step = GUARD;
+	ask(script, POSTGRESQL_WITHIN, &script->own, params, 2);
+}
+
+/* The statements of the machinery, in main. */
+static void run(struct postgresql_script *script, int step)
+{
+	struct buf *text = &script->own;
+
+	script->step = step;
+	buf_clear(text);
+	switch (step) {
+	case LOCK:
+		buf_puts(text, "SELECT pg_try_advisory_lock(");
+		put_lock(script);
+		buf_putc(text, ')');
+		break;
+	case HOLDER:
+		buf_puts(text, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE ");
+		if (put_is_our_lock(script) < 0) {
+			failed(script, ERR_INVALID);
+			return;
+		}
+		break;
+	case SWEEP: /* waits a little when there was one */
+		buf_printf(text,
+			   "SELECT count(pg_sleep(0.01)) FROM (SELECT"
+			   " pg_terminate_backend(pid) FROM pg_stat_activity a JOIN pg_roles r ON"
+			   " r.oid = a.usesysid WHERE a.application_name = 'osbd %.40s' AND"
+			   " r.rolname = session_user AND a.pid <> pg_backend_pid()) ended",
+			   script->lock);
+		break;
+	default:
+		buf_puts(text, "SELECT pg_sleep(0.01)");
+		break;
+	}
+	ask(script, POSTGRESQL_MAIN, &script->own, NULL, 0);
+}
+
+static void go_inside(struct postgresql_script *script)
+{
+	struct postgresql_side *side = &script->sides[POSTGRESQL_WITHIN];
+
+	if (side->open && script->entered && strcmp(script->entered, script->inside) == 0) {
+		script->step = INSIDE;
+		ask(script, POSTGRESQL_WITHIN, &script->text, NULL, 0);
+	} else if (side->open) {
+		script->step = LEAVE;
+		pg_conn_close(&side->conn);
+	} else {
+		script->entered = script->inside;
+		dial(script, ENTER, script->inside);
+	}
+}
+
+static void next(struct postgresql_script *script)
+{
+	int where;
+
+	buf_clear(&script->text);
+	script->tolerated = NULL;
+	where = script->next(script, &script->text);
+	switch (where) {
+	case POSTGRESQL_RUN:
+		script->step = RUN;
+		ask(script, POSTGRESQL_MAIN, &script->text, NULL, 0);
+		break;
+	case POSTGRESQL_INSIDE:
+		go_inside(script);
+		break;
+	case POSTGRESQL_END:
+		end(script, 0);
+		break;
+	default:
+		end(script, script->err.code);
+		break;
+	}
+}
+
+static bool says(const struct postgresql_script *script, const char *what)
+{
+	return script->result.rows && strcmp(script->result.cells[0].p, what) == 0;
+}
+
+/* A statement has its reply, and no error that is not tolerated. */
+static void went(struct postgresql_script *script)
+{
+	switch (script->step) {
+	case LOCK:
+		run(script, says(script, "t") ? SWEEP : HOLDER);
+		break;
+	case HOLDER:
+		run(script, PAUSE);
+		break;
+	case PAUSE:
+		run(script, LOCK);
+		break;
+	case SWEEP:
+		if (says(script, "0"))
+			next(script);
+		else
+			run(script, SWEEP);
+		break;
+	case GUARD:
+		if (says(script, "0")) {
+			script->again = true;
+			end(script,
+			    err_set(&script->err, ERR_CONFLICT, "another session has the lock"));
+		} else {
+			go_inside(script);
+		}
+		break;
+	case KILL:
+		end(script, ERR_CANCELED);
+		break;
+	default:
+		next(script);
+		break;
+	}
+}
+
+static void on_up(struct pg_conn *conn)
+{
+	struct postgresql_script *script = side_of(conn)->script;
+
+	switch (script->step) {
+	case CONNECT:
+		run(script, LOCK);
+		break;
+	case ENTER:
+		guard(script);
+		break;
+	case KILL:
+		kill_ours(script);
+		break;
+	default:
+		break;
+	}
+}
+
+/* -- events ------------------------------------------------------------------------------- */
+
+/* Whether it is about what the script waits for now. */
+static bool is_awaited(const struct postgresql_side *side)
+{
+	switch (side->script->step) {
+	case ENTER:
+	case GUARD:
+	case INSIDE:
+		return is_side(side, POSTGRESQL_WITHIN);
+	case KILL:
+		return is_side(side, POSTGRESQL_KILLER);
+	case CLOSE:
+		return false;
+	default:
+		return is_side(side, POSTGRESQL_MAIN);
+	}
+}
+
+static void keep(struct postgresql_script *script, PGresult *result)
+{
+	const struct pg_lib *lib = script->server->lib;
+	struct sql_result *kept = &script->result;
+	size_t row, col;
+
+	*kept = (struct sql_result){ .ended = true };
+	if (lib->PQresultStatus(result) != PGRES_TUPLES_OK)
+		return;
+	kept->rows = (size_t)lib->PQntuples(result);
+	kept->cols = (size_t)lib->PQnfields(result);
+	kept->cells =
+		arena_zalloc(script->arena, (kept->rows * kept->cols + 1) * sizeof(struct str));
+	for (row = 0; row < kept->rows; row++)
+		for (col = 0; col < kept->cols; col++)
+			kept->cells[row * kept->cols + col] = arena_str(
+				script->arena, str_of(lib->PQgetvalue(result, (int)row, (int)col)));
+}
+
+static void keep_error(struct postgresql_script *script, PGresult *result)
+{
+	const struct pg_lib *lib = script->server->lib;
+	const char *state = pg_sqlstate(lib, result);
+
+	if (script->err.code)
+		return; /* the first one says why */
+	script->result = (struct sql_result){ 0 };
+	snprintf(script->sqlstate, sizeof(script->sqlstate), "%.5s", state);
+	err_set(&script->err, pg_code(state), "%s", pg_explain(lib, result, script->arena));
+}
+
+static void on_reply(struct pg_conn *conn, const struct pg_note *note, PGresult *result)
+{
+	struct postgresql_side *side = side_of(conn);
+	struct postgresql_script *script = side->script;
+
+	if (!is_awaited(side))
+		return;
+	if (result && !pg_ok(conn->lib, result))
+		keep_error(script, result);
+	else if (note->kind == PG_STATEMENT)
+		keep(script, result);
+	if (note->kind != PG_SYNC || result)
+		return;
+	if (script->call.canceled && script->step != KILL)
+		end(script, err_set(&script->err, ERR_CANCELED, "canceled"));
+	else if (script->err.code && script->step != KILL &&
+		 !(script->tolerated && (script->step == RUN || script->step == INSIDE) &&
+		   strstr(script->tolerated, script->sqlstate)))
+		failed(script, script->err.code);
+	else
+		went(script);
+}
+
+static void on_lost(struct pg_conn *conn, const struct err *why)
+{
+	struct postgresql_side *side = side_of(conn);
+	struct postgresql_script *script = side->script;
+
+	/* inside may go when nothing is asked there: a database is dropped with its sessions */
+	if (script->step == CLOSE ||
+	    (!is_awaited(side) && (script->step == KILL || is_side(side, POSTGRESQL_WITHIN))))
+		return;
+	if (!script->err.code) { /* else the server has said why */
+		script->err = *why;
+		script->sqlstate[0] = '\0';
+	}
+	if (script->step == KILL)
+		end(script, ERR_CANCELED);
+	else
+		failed(script, script->err.code);
+}
+
+static void on_closed(struct pg_conn *conn)
+{
+	struct postgresql_side *side = side_of(conn);
+	struct postgresql_script *script = side->script;
+
+	side->open = false;
+	conn->state = PG_UNUSED;
+	if (script->step == LEAVE)
+		go_inside(script);
+	else if (script->step == CLOSE && !any_open(script))
+		call_end(&script->call, script->status);
+}
+
+static void cancel(struct call *call)
+{
+	struct postgresql_script *script = container_of(call, struct postgresql_script, call);
+	bool runs = false;
+	size_t i;
+
+	if (script->step == KILL || script->step == CLOSE)
+		return;
+	err_set(&script->err, ERR_CANCELED, "canceled");
+	for (i = POSTGRESQL_MAIN; i <= POSTGRESQL_WITHIN; i++)
+		if (script->sides[i].open && script->sides[i].conn.session.pid &&
+		    !pg_conn_quiet(&script->sides[i].conn))
+			runs = true;
+	if (runs && !script->resolving)
+		dial(script, KILL, script->server->database);
+	else
+		end(script, ERR_CANCELED);
+}
+
+int postgresql_script_start(struct postgresql_script *script)
+{
+	if (!script->next || strspn(script->lock + 1, "0123456789abcdef") < 16)
+		return ERR_INVALID;
+	memset(script->sides, 0, sizeof(script->sides));
+	memset(&script->err, 0, sizeof(script->err));
+	memset(&script->text, 0, sizeof(script->text));
+	memset(&script->own, 0, sizeof(script->own));
+	script->result = (struct sql_result){ 0 };
+	script->sqlstate[0] = '\0';
+	script->tolerated = script->inside = script->entered = NULL;
+	script->again = script->resolving = false;
+	script->at = 0;
+	call_begin(&script->call, cancel);
+	dial(script, CONNECT, script->server->database);
+	return 0;
+}
