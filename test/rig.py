@@ -52,6 +52,12 @@ def wait_until(what, seconds=10.0, every=0.02):
         time.sleep(every)
 
 
+def has_asan():
+    """The binary is built with AddressSanitizer, whose memory and order of libraries differ."""
+    with open(BINARY, "rb") as f:
+        return b"__asan_init" in f.read()
+
+
 class Osbd:
     def __init__(self, directory, yaml, env=None, head=HEAD):
         self.dir = str(directory)
@@ -121,6 +127,11 @@ class Osbd:
 
     def tasks(self):
         return len(os.listdir(f"/proc/{self.process.pid}/task"))
+
+    def resident(self):
+        """kB"""
+        with open(f"/proc/{self.process.pid}/status") as f:
+            return int(next(line for line in f if line.startswith("VmRSS")).split()[1])
 
     # -- requests -----------------------------------------------------------------------
 

@@ -26,11 +26,6 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def kilobytes(pid):
-    with open(f"/proc/{pid}/status") as f:
-        return int(next(line for line in f if line.startswith("VmRSS")).split()[1])
-
-
 def cli(*args, env=None):
     """(exit code, everything it said)"""
     p = subprocess.run([rig.BINARY, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -199,9 +194,9 @@ def test_nobody_reads_the_log(osbd, tmp_path):
     # 1 kB each: the backlog takes 1 MiB, the pipe at most 64 KiB (less when its pages are not full),
     # the rest is lost
     n = 4000
-    before = kilobytes(d.process.pid)
+    before = d.resident()
     assert set(asyncio.run(ask(n, 16))) == {404}
-    assert kilobytes(d.process.pid) - before < 20 << 10
+    assert d.resident() - before < 20 << 10
     cpu = cpu_seconds(d.process.pid)
     time.sleep(1)
     assert cpu_seconds(d.process.pid) - cpu < 0.3, "a busy loop"

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import resource
+import socket
 import sqlite3
 import time
 
@@ -11,6 +12,7 @@ import pytest
 import rig
 import swarm
 
+IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h; Python 3.11 has no name for it
 SLOTS = 20
 HEAD = rig.HEAD + "limits: {{max_running: " + str(SLOTS) + ", max_waiting: 980}}\n"
 
@@ -193,13 +195,9 @@ def test_slow_clients_do_not_hold_up_a_healthy_one(osbd, tmp_path):
         times.sort()
         return times[len(times) // 2], times[len(times) * 99 // 100]
 
-    def kilobytes():
-        with open(f"/proc/{d.process.pid}/status") as f:
-            return int(next(line for line in f if line.startswith("VmRSS")).split()[1])
-
     async def run():
         alone = await healthy(500)
-        before = kilobytes()
+        before = d.resident()
         slow = []
         for n in range(2000):
             slow.append(await swarm.connect(d.port))
@@ -224,7 +222,7 @@ def test_slow_clients_do_not_hold_up_a_healthy_one(osbd, tmp_path):
             slow[n][1].write(lines * 20)
         await asyncio.sleep(1)
         crowded = await healthy(500)
-        grown = kilobytes() - before
+        grown = d.resident() - before
         await asyncio.sleep(4.5)  # past the deadlines
 
         async def first_line(n):
@@ -248,4 +246,76 @@ def test_slow_clients_do_not_hold_up_a_healthy_one(osbd, tmp_path):
     assert all(line.startswith(b"HTTP/1.1 408 ") for line in ended), ended
     assert grown < 2000 * 40, f"{grown} kB for 2,000 connections"
     assert d.get_instance("slow").status_code == 404
+    assert d.tasks() == 1
+
+
+IDLE = 10000
+
+
+def used_once(port, n):
+    """n connections that have had an answer and are kept; their ports are of several addresses."""
+    request = swarm.head("GET", "/v2/catalog")
+    made = []
+    for i in range(n):
+        s = socket.socket()
+        made.append(s)
+        s.settimeout(10)
+        s.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+        s.bind((f"127.0.0.{2 + i % 8}", 0))
+        s.connect(("127.0.0.1", port))
+        s.sendall(request)
+    return made, [s.recv(65536) for s in made]
+
+
+def quickness(port, requests=400, connections=40):
+    """(median, 99th of 100) seconds of answers over one connection, and over new ones."""
+    request = swarm.head("GET", "/v2/catalog")
+    kept, new = [], []
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as s:
+        for _ in range(requests):
+            begun = time.monotonic()
+            s.sendall(request)
+            assert s.recv(65536).startswith(b"HTTP/1.1 200 ")
+            kept.append(time.monotonic() - begun)
+    for _ in range(connections):
+        begun = time.monotonic()
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as s:
+            s.sendall(request)
+            assert s.recv(65536).startswith(b"HTTP/1.1 200 ")
+        new.append(time.monotonic() - begun)
+    return [sorted(times)[len(times) * part // 100] for times in (kept, new) for part in (50, 99)]
+
+
+@pytest.mark.alone
+def test_ten_thousand_idle_connections(osbd):
+    """They cost memory within the budget and nobody's time, and each is served again."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert hard >= IDLE + 200, f"RLIMIT_NOFILE ends at {hard}"
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, IDLE + 200), hard))
+    d = osbd(rig.DEMO.format(config="{}", mode="both"),
+             head=rig.HEAD + f"limits: {{{{connections: {IDLE + 100}}}}}\n")
+    sockets = []
+    try:
+        sockets += used_once(d.port, 10)[0]
+        before = quickness(d.port)
+        memory = d.resident()
+        for _ in range(IDLE // 100):
+            more, answers = used_once(d.port, 100)
+            sockets += more
+            assert all(a.startswith(b"HTTP/1.1 200 ") for a in answers)
+        each = (d.resident() - memory) * 1024 / IDLE
+        crowded = quickness(d.port)
+        sample = sockets[::97]
+        for s in sample:
+            s.sendall(swarm.head("GET", "/v2/catalog"))
+        assert all(s.recv(65536).startswith(b"HTTP/1.1 200 ") for s in sample)
+    finally:
+        for s in sockets:
+            s.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    print(f"\n{each:.0f} bytes a connection; alone {before}, crowded {crowded}")
+    for quick, slow in zip(before, crowded):
+        assert slow < max(5 * quick, 0.02), (before, crowded)
+    if not rig.has_asan():
+        assert 0 < each <= 2048, f"{each:.0f} bytes a connection"
     assert d.tasks() == 1

@@ -332,11 +332,6 @@ def test_bad_files_are_refused_at_the_start(osbd, certs):
     assert "has expired" in t.d.log()
 
 
-def rss(d):
-    with open(f"/proc/{d.process.pid}/status") as f:
-        return int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1))
-
-
 def test_hostile_handshakes(osbd, certs):
     """Garbage, half a hello, a byte now and then: over by the deadline, in bounded memory, and
     nobody else notices."""
@@ -346,7 +341,7 @@ def test_hostile_handshakes(osbd, certs):
     with pytest.raises(ssl.SSLWantReadError):
         obj.do_handshake()
     hello = hello.read()
-    before = rss(t.d)
+    before = t.d.resident()
     socks, began = [], time.monotonic()
     for i in range(300):
         s = socket.create_connection(("127.0.0.1", t.d.port))
@@ -367,7 +362,7 @@ def test_hostile_handshakes(osbd, certs):
     # 50 of 300 have come as far as a context of some 60 kB
     allowed = 300 * 16 + 60 * 80
     if "asan" not in rig.BINARY and "dbg" not in rig.BINARY:
-        assert rss(t.d) - before < allowed
+        assert t.d.resident() - before < allowed
     for s in [*socks, slow]:
         s.settimeout(max(0.1, began + 20 - time.monotonic()))
         try:

@@ -218,7 +218,8 @@ static inline int connect_to(const char *bound)
 	int fd;
 
 	if (strncmp(bound, "unix:", 5) == 0) {
-		snprintf(un.sun_path, sizeof(un.sun_path), "%s", bound + 5);
+		assert_true(snprintf(un.sun_path, sizeof(un.sun_path), "%s", bound + 5) <
+			    (int)sizeof(un.sun_path));
 		to = (const struct sockaddr *)&un;
 		size = sizeof(un);
 	} else if (bound[0] == '[') {
