@@ -498,7 +498,8 @@ static const struct op_step pure_unmake_steps[] = {
 
 /* -- the type ----------------------------------------------------------------------------- */
 
-/* The four kinds that a verb can be: it makes or unmakes, it is pure, quick, or slow. */
+/* The kinds that a verb can be: it makes or unmakes, it is pure, quick or slow, a create may have
+ * an answer of its own, and one that runs may be halted or not. */
 #define KIND(steps_, ...)                                                      \
 	{                                                                      \
 		.steps = (steps_), .size = sizeof(struct demo_op), __VA_ARGS__ \
@@ -507,35 +508,36 @@ static const struct op_step pure_unmake_steps[] = {
 static const struct backend_verb *demo_verb(struct backend *backend, const struct plan *plan,
 					    enum store_verb verb)
 {
-	static const struct backend_verb make[] = {
-		KIND(pure_make_steps, .pure = true, .quick = true),
-		KIND(make_steps, .quick = true),
-		KIND(make_steps, .quick = false),
+	static const struct backend_verb pure_make =
+		KIND(pure_make_steps, .pure = true, .quick = true);
+	static const struct backend_verb make[2][2][2] = {
+		/* quick; answers; no_halt */
+		{ { KIND(make_steps), KIND(make_steps, .no_halt = true) },
+		  { KIND(make_steps, .answer = "prepare"),
+		    KIND(make_steps, .answer = "prepare", .no_halt = true) } },
+		{ { KIND(make_steps, .quick = true),
+		    KIND(make_steps, .quick = true, .no_halt = true) },
+		  { KIND(make_steps, .quick = true, .answer = "prepare"),
+		    KIND(make_steps, .quick = true, .answer = "prepare", .no_halt = true) } },
 	};
-	static const struct backend_verb answered[] = {
-		KIND(make_steps, .quick = true, .answer = "prepare"),
-		KIND(make_steps, .quick = false, .answer = "prepare"),
-	};
-	static const struct backend_verb unmake[] = {
-		KIND(pure_unmake_steps, .pure = true, .quick = true),
+	static const struct backend_verb pure_unmake =
+		KIND(pure_unmake_steps, .pure = true, .quick = true);
+	static const struct backend_verb unmake[2] = {
+		/* quick */
+		KIND(unmake_steps),
 		KIND(unmake_steps, .quick = true),
-		KIND(unmake_steps, .quick = false),
 	};
 	const struct demo_plan *own = plan->data;
 	enum store_verb steps_of = verb == STORE_EXPIRE ? STORE_UNBIND : verb;
-	size_t kind = 1;
+	bool quick = own->delay.ms[steps_of] <= QUICK_MS;
+	bool pure = !own->delay.ms[steps_of] && !own->directory.n &&
+		    str_is(own->fail.at[steps_of], "never");
+	bool answers = own->dashboard_url.n && steps_of != STORE_BIND;
 
 	(void)backend;
-	if (own->delay.ms[steps_of] > QUICK_MS)
-		kind = 2;
-	else if (!own->delay.ms[steps_of] && !own->directory.n &&
-		 str_is(own->fail.at[steps_of], "never"))
-		kind = 0;
 	if (steps_of == STORE_DEPROVISION || steps_of == STORE_UNBIND)
-		return &unmake[kind];
-	if (kind && own->dashboard_url.n && steps_of != STORE_BIND)
-		return &answered[kind - 1];
-	return &make[kind];
+		return pure ? &pure_unmake : &unmake[quick];
+	return pure ? &pure_make : &make[quick][answers][!own->halt];
 }
 
 #define VERB(steps_)                                                           \

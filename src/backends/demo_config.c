@@ -132,6 +132,12 @@ const struct conf_key demo_rows[] = {
 	  .names = way_back_names,
 	  .fallback = "ok",
 	  .doc = "What comes of removing a half-made object." },
+	{ .name = "halt",
+	  .type = CONF_BOOL,
+	  CONF_AT(struct demo_plan, halt),
+	  .fallback = "true",
+	  .doc = "A create that runs goes back when its object is deleted; else the delete gets "
+		 "ConcurrencyError until the create has ended." },
 	{ .name = "unusable",
 	  .type = CONF_BOOL,
 	  CONF_AT(struct demo_plan, unusable),

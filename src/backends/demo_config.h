@@ -22,7 +22,7 @@ struct demo_plan {
 	int64_t fail_http;
 	struct str fail_code, fail_text;
 	int way_back; /* enum way_back */
-	bool unusable, not_repeatable;
+	bool halt, unusable, not_repeatable;
 	const struct json *credentials;
 	struct str dashboard_url, syslog_drain_url, route_service_url;
 	const struct json *volume_mounts, *endpoints, *metadata, *private;

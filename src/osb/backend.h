@@ -128,7 +128,8 @@ struct backend_verb {
 	const struct op_step *steps; /* NULL: not supported */
 	size_t size;                 /* of its struct; 0: struct osb_op */
 	const char *answer;          /* see struct journal_op */
-	bool no_halt; /* create verbs: cannot go back while it runs; DELETE gets ConcurrencyError */
+	bool no_halt; /* create verbs: not cut off by a DELETE, which gets ConcurrencyError; one that
+		       * fails by itself goes back all the same */
 	bool pure;    /* its steps start no call and touch nothing outside the store */
 	bool quick; /* may be waited for: allowed without accepts_incomplete. false: AsyncRequired,
 		       * unless the plan says otherwise */

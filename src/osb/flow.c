@@ -170,7 +170,7 @@ static struct osb_op *make_op(const struct flows *flows, const struct store_clai
 	    (row->instance.n_bindings || str_is(row->op.step, UNBIND_ALL)))
 		flow->forth = unbind_all_steps(&flow->arena, verb->steps);
 	flow->deadline = row->op.deadline;
-	if (is_create(row->op.verb) && !verb->no_halt) {
+	if (is_create(row->op.verb)) {
 		back = backend_verb(offering->backend, plan, opposite(row->op.verb));
 		flow->back = back->steps;
 	}

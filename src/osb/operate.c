@@ -203,7 +203,8 @@ static void answer_timeout(struct exchange *ex)
 		"on in the background",
 		store_verb_name(ex->verb),
 		(unsigned long long)ex->gen->config->limits.sync_within / 1000,
-		is_create(ex->verb) ? " and is being undone" : ", but goes on");
+		is_create(ex->verb) && ex->begin.begin.can_halt ? " and is being undone"
+								: ", but goes on");
 }
 
 static void halted(struct call *call, int status)

@@ -33,6 +33,7 @@ SERVICES = [
     demo("both", {"delay": "300ms", "steps": 3}, "both"),
     demo("quiet", {"delay": "500ms"}, "both", retry_after_bindings=False),
     demo("long", {"delay": {"provision": "5s"}}, "both"),
+    demo("steadfast", {"delay": {"provision": "900ms"}, "halt": False}, "both"),
     demo("long-bind", {"delay": {"bind": "5s"}}, "both"),
     demo("long-update", {"delay": {"update": "900ms", "deprovision": "900ms"}}, "both"),
     # back to the small plan takes long enough to be asked about many times
@@ -194,6 +195,15 @@ def test_a_bind_past_its_time_is_halted(hurried):
     b.ended(iid, bid)
     refused(b.binding(iid, bid), 404, "NotFound")
     assert b.unbind(iid, bid, "long-bind").status_code in (200, 410)
+
+
+def test_a_create_that_cannot_be_halted_goes_on_past_its_time(hurried):
+    b = hurried
+    iid = rig.new_id()
+    refused(b.provision(iid, "steadfast"), 500, "Timeout", "provision", "but goes on")
+    assert b.instance_last(iid).json()["state"] == "in progress"
+    assert b.ended(iid)["state"] == "succeeded"
+    assert b.instance(iid).status_code == 200
 
 
 def test_update_and_delete_past_their_time_go_on(hurried):

@@ -32,6 +32,7 @@ SERVICES = [
     both("binding", slow(bind="1500ms")),
     both("unbinding", slow(unbind="1500ms")),
     both("halting", slow(provision="20s", deprovision="300ms", bind="20s", unbind="300ms")),
+    both("steadfast", {**slow(provision="1500ms", bind="1500ms"), "halt": False}),
     both("failing", {"delay": {"provision": "100ms", "bind": "100ms"}, "fail": {
         "provision": "first", "bind": "first"}}),
     both("dirty", {"delay": {"provision": "100ms", "bind": "100ms"}, "way_back": "fail", "fail": {
@@ -388,6 +389,43 @@ def test_delete_while_a_provision_is_waited_for(b):
         assert (r.status_code, r.json()) == (200, {})
         refused(put.result(20), 500, "OperationFailed")
     gone(b.deprovision(iid, "halting"))
+
+
+def test_a_create_that_cannot_be_halted(b):
+    """DELETE gets ConcurrencyError as long as it runs, and changes nothing about it."""
+    iid, bid = rig.new_id(), rig.new_id()
+    create = operation(b.provision(iid, "steadfast", wait="true"))
+    for wait in (None, "true", "false"):
+        concurrency(b.deprovision(iid, "steadfast", wait=wait))
+    assert b.instance_last(iid).json()["state"] == "in progress"
+    assert b.ended(iid, operation=create)["state"] == "succeeded"
+    create = operation(b.bind(iid, bid, "steadfast", wait="true"))
+    for wait in (None, "true", "false"):
+        concurrency(b.unbind(iid, bid, "steadfast", wait=wait))
+    assert b.ended(iid, bid, operation=create)["state"] == "succeeded"
+    assert b.binding(iid, bid).json()["credentials"]
+    assert b.unbind(iid, bid, "steadfast").status_code == 200
+    assert b.deprovision(iid, "steadfast").status_code == 200
+
+
+def test_a_create_that_cannot_be_halted_across_a_kill(osbd, tmp_path):
+    """It goes on where it was, still refuses the DELETE, and when it fails nothing is left."""
+    world = tmp_path / "world"
+    world.mkdir()
+    b = broker.start(osbd, [both("steadfast", {
+        "delay": {"provision": "1500ms"}, "steps": 3, "halt": False, "directory": str(world),
+        "fail": {"provision": "finish"}})])
+    iid = rig.new_id()
+    create = operation(b.provision(iid, "steadfast", wait="true"))
+    concurrency(b.deprovision(iid, "steadfast", wait="true"))
+    assert rig.wait_until(lambda: [p for p in world.iterdir() if p.name.startswith("instance-")])
+    b.d.kill()
+    b.d.start()
+    concurrency(b.deprovision(iid, "steadfast", wait="true"))
+    body = b.ended(iid, operation=create)
+    assert body["state"] == "failed" and "finish" in body["description"]
+    assert [p.name for p in world.iterdir()] == ["journal"]
+    assert b.deprovision(iid, "steadfast").status_code == 200
 
 
 # -- bindings ----------------------------------------------------------------------------------
