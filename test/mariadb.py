@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.parse
 
 import servers
 
@@ -93,6 +94,15 @@ class MariaDB:
         return self._run("mariadb", "--no-defaults", "-uroot", "-S", self.socket, "-NB", "-e",
                          statement).strip()
 
+    def residue(self):
+        """Databases, users, grants and marks that are not the server's own."""
+        return sorted(filter(None, self.sql(
+            "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA "
+            "WHERE SCHEMA_NAME REGEXP '^d[0-9a-f]{31}$';"
+            "SELECT User FROM mysql.user WHERE User REGEXP '^b[0-9a-f]{31}$';"
+            "SELECT Db FROM mysql.db WHERE Db REGEXP '^d[0-9a-f]{31}$';"
+            "SELECT name FROM osbd.marks").split("\n")))
+
     def start(self, **settings):
         """Starts it and waits until it answers."""
         wanted = {"datadir": self.dir / "data", "port": self.port, "socket": self.socket,
@@ -131,6 +141,42 @@ class MariaDB:
     def close(self):
         self._signal(signal.SIGKILL)
         shutil.rmtree(self.dir, ignore_errors=True)
+
+
+class Session:
+    """An application that keeps its connection: a statement a line."""
+
+    def __init__(self, uri):
+        u = urllib.parse.urlsplit(uri)
+        assert u.scheme == "mysql"
+        self.process = subprocess.Popen(
+            ["mariadb", "--no-defaults", "-h", u.hostname, "-P", str(u.port), "-u", u.username,
+             "--password=" + u.password, "-NB", "--skip-reconnect", "--unbuffered", u.path[1:]],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def ask(self, statement):
+        """The first line of what comes; "" when the session has ended without a word."""
+        try:
+            self.process.stdin.write(statement + ";\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass
+        return self.process.stdout.readline().strip()
+
+    def close(self):
+        self.process.kill()
+        self.process.communicate()
+
+
+def sql(credentials, statement, ca=None):
+    """(what it printed, whether it went well), on a connection of its own; ca: over TLS."""
+    u = urllib.parse.urlsplit(credentials["uri"])
+    tls = ["--ssl-verify-server-cert", f"--ssl-ca={ca}"] if ca else ["--skip-ssl"]
+    done = subprocess.run(
+        ["mariadb", "--no-defaults", "-h", u.hostname, "-P", str(u.port), "-u", u.username,
+         "--password=" + u.password, *tls, "--protocol=tcp", "-NB", "-e", statement, u.path[1:]],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=30)
+    return done.stdout.strip(), done.returncode == 0
 
 
 def main(argv):

@@ -109,6 +109,7 @@ int setup_catalog(struct setup *setup)
 		.loop = &setup->loop,
 		.children = &setup->children,
 		.metrics = &setup->metrics,
+		.log = &setup->log,
 		.run_dir = children->directory.p,
 	};
 	rc = generation_open(setup->gen, &setup->env, backend_types, &setup->errors);

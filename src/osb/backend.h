@@ -83,6 +83,7 @@ struct backend_env {
 	struct child_host *children;
 	const struct config *config;
 	struct metrics *metrics;
+	const struct log *log; /* NULL: nobody listens */
 	const char *run_dir; /* absolute, 0700, there: for directories of runs */
 	struct backend_net *net;
 };
@@ -90,7 +91,7 @@ struct backend_env {
 struct backend {
 	const struct backend_type *type;
 	const struct backend_env *env;
-	struct log log;
+	struct log log; /* names the service */
 };
 
 /* An operation as its steps see it. A verb's own struct embeds it first. */

@@ -154,6 +154,10 @@ static bool open_backend(const struct backend_env *env, const struct backend_typ
 	backend->type = type;
 	backend->env = env;
 	offering->backend = backend;
+	if (env->log) {
+		log_child(&backend->log, env->log);
+		log_field(&backend->log, "service", offering->name);
+	}
 	for (i = 0; i < offering->n_plans; i++) {
 		struct plan *plan = &offering->plans[i];
 

@@ -9,6 +9,7 @@ import broker
 import mariadb
 import pytest
 import rig
+from mariadb import Session, sql
 
 
 @pytest.fixture(scope="module")
@@ -34,48 +35,8 @@ def b(server, osbd_module):
     return broker.start(osbd_module, services(server))
 
 
-class Session:
-    """An application that keeps its connection: a statement a line."""
-
-    def __init__(self, uri):
-        u = urllib.parse.urlsplit(uri)
-        assert u.scheme == "mysql"
-        self.process = subprocess.Popen(
-            ["mariadb", "--no-defaults", "-h", u.hostname, "-P", str(u.port), "-u", u.username,
-             "--password=" + u.password, "-NB", "--skip-reconnect", "--unbuffered", u.path[1:]],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-    def ask(self, statement):
-        """The first line of what comes; "" when the session has ended without a word."""
-        try:
-            self.process.stdin.write(statement + ";\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            pass
-        return self.process.stdout.readline().strip()
-
-    def close(self):
-        self.process.kill()
-        self.process.communicate()
-
-
-def sql(credentials, statement):
-    """(what it printed, whether it went well), on a connection of its own."""
-    u = urllib.parse.urlsplit(credentials["uri"])
-    done = subprocess.run(
-        ["mariadb", "--no-defaults", "-h", u.hostname, "-P", str(u.port), "-u", u.username,
-         "--password=" + u.password, "-NB", "-e", statement, u.path[1:]],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=30)
-    return done.stdout.strip(), done.returncode == 0
-
-
 def residue(my):
-    """What the server has that is not its own."""
-    return sorted(filter(None, my.sql(
-        "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME REGEXP '^d[0-9a-f]{31}$';"
-        "SELECT User FROM mysql.user WHERE User REGEXP '^b[0-9a-f]{31}$';"
-        "SELECT Db FROM mysql.db WHERE Db REGEXP '^d[0-9a-f]{31}$';"
-        "SELECT name FROM osbd.marks").split("\n")))
+    return my.residue()
 
 
 def provision(b, plan="small"):
