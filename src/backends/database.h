@@ -45,12 +45,13 @@ struct database_config {
 	size_t n_servers;
 	struct str dashboard_url; /* template; absent: none */
 	struct str collation;
-	uint64_t quota_every; /* ms */
+	struct str maintenance; /* where osbd works on a server; for backends that need one */
+	uint64_t quota_every;   /* ms */
 };
 
 struct database_plan {
-	int64_t connections;
-	uint64_t storage; /* bytes; 0: no limit */
+	int64_t connections, all_connections; /* of each user; of a database */
+	uint64_t storage;                     /* bytes; 0: no limit */
 	struct str collation;
 	struct str *server_names, *changes_to;
 	size_t n_server_names, n_changes_to;

@@ -1,503 +1,170 @@
-/* Each verb is one script (backends/postgresql_script), which looks before it does anything, so
- * that it may be run again from its start after a crash at any statement:
- *
- *   provision    table of marks, look, mark, roles, CREATE DATABASE, rights on it, rights inside
- *   update       look how much is used, limits of the database and of all users
- *   deprovision  look, users that are left, DROP DATABASE, roles, unmark
- *   bind         look, mark, CREATE ROLE, memberships, rights inside, password and LOGIN
- *   unbind       look, NOLOGIN, end sessions, hand over inside, DROP ROLE, end sessions, unmark
- *
- * Password and verifier are in the memo before the server hears of them. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "backends/postgresql.h"
 
-#include "backends/postgresql_op.h"
-#include "core/digest.h"
-#include "sql/pg_scram.h"
+#include "backends/postgresql_sql.h"
 
 #include <stdio.h>
 
-#define PASSWORD_SIZE 33
+struct postgresql {
+	struct database db; /* first */
+	struct pg_lib lib;
+	struct postgresql_server *servers; /* one for each of db.config.servers */
+};
 
-static int open_backend(const struct backend_env *env, struct offering *offering,
-			struct arena *arena, struct backend **out, struct conf_errors *errors)
+/* -- configuration ------------------------------------------------------------------------ */
+
+static const struct conf_key service_rows[] = {
+	DATABASE_SERVICE_ROWS,
+	{ .name = "database",
+	  .type = CONF_STRING,
+	  .flags = CONF_NONEMPTY,
+	  CONF_AT(struct database_config, maintenance),
+	  .fallback = "osbd",
+	  .doc = "Of each server, where osbd works and keeps its marks. Its user there owns this "
+		 "database, may create databases and roles, and is a member of pg_signal_backend; "
+		 "before PostgreSQL 15 it is a superuser." },
+	{ .name = "collation",
+	  .type = CONF_STRING,
+	  .flags = CONF_NONEMPTY,
+	  CONF_AT(struct database_config, collation),
+	  .fallback = "C.UTF-8",
+	  .doc = "Of new databases, unless their plan says another: a locale that the server "
+		 "knows. The encoding is UTF8." },
+	{ 0 },
+};
+
+static const struct conf_key plan_rows[] = {
+	DATABASE_PLAN_ROWS,
+	{ .name = "all_connections",
+	  .type = CONF_INT,
+	  CONF_AT(struct database_plan, all_connections),
+	  .fallback = "0",
+	  .max = 100000,
+	  .doc = "Connections that a database may have at a time, whoever makes them; 0 is no "
+		 "limit." },
+	{ .name = "collation",
+	  .type = CONF_STRING,
+	  .flags = CONF_HIDDEN | CONF_NONEMPTY,
+	  CONF_AT(struct database_plan, collation),
+	  .doc = "Of its new databases.",
+	  .example = "de_DE.UTF-8" },
+	{ 0 },
+};
+
+static struct postgresql *postgresql_of(struct backend *backend)
 {
-	int rc = postgresql_open(env, offering, arena, out, errors);
+	return container_of(container_of(backend, struct database, base), struct postgresql, db);
+}
 
-	(*out)->type = &backend_postgresql;
+static int open_server(struct postgresql *pg, const struct database_server *server, struct err *err)
+{
+	struct postgresql_server *to = &pg->servers[server->index];
+	struct str other = secret_reveal(&server->other_password);
+	struct dial_address address;
+
+	*to = (struct postgresql_server){
+		.lib = &pg->lib,
+		.loop = pg->db.base.env->loop,
+		.host = server->host.p,
+		.port = (uint16_t)server->port,
+		.user = server->user.p,
+		.passwords = { secret_reveal(&server->password).p, other.n ? other.p : NULL },
+		.database = pg->db.config.maintenance.p,
+		.max = (unsigned)(server->sessions + 1) / 2, /* a script has up to two */
+	};
+	postgresql_server_init(to);
+	if (server->tls) {
+		to->ca = server->tls->ca.p;
+		to->verify = server->tls->name.p;
+	}
+	if (server->path || dial_ip(server->host, 1, &address))
+		return 0;
+	to->dns = backend_dns(pg->db.base.env, err);
+	return to->dns ? 0 : err->code;
+}
+
+static void postgresql_close(struct backend *backend)
+{
+	database_close(&postgresql_of(backend)->db);
+}
+
+static int postgresql_open(const struct backend_env *env, struct offering *offering,
+			   struct arena *arena, struct backend **out, struct conf_errors *errors)
+{
+	const struct config_service *config = offering->config;
+	struct postgresql *pg = arena_new(arena, struct postgresql);
+	struct err err;
+	size_t i;
+	int rc;
+
+	rc = database_open(&pg->db, env, offering, service_rows, plan_rows, 5432, arena, errors);
+	if (rc == 0 && pg_lib_load(&pg->lib, &err) < 0) {
+		conf_errors_add(errors, config->config, config->path.p, "%s", err.text);
+		rc = ERR_INVALID;
+	}
+	pg->servers = arena_zalloc(arena, (pg->db.config.n_servers + 1) * sizeof(*pg->servers));
+	for (i = 0; rc == 0 && i < pg->db.config.n_servers; i++) {
+		const struct database_server *server = &pg->db.config.servers[i];
+
+		if (open_server(pg, server, &err) == 0)
+			continue;
+		conf_errors_add(errors, config->config, config->path.p, "server %.*s: %s",
+				STR_ARG(server->name), err.text);
+		rc = ERR_INVALID;
+	}
+	if (rc < 0)
+		database_close(&pg->db);
+	*out = &pg->db.base;
 	return rc;
 }
 
-static int postgresql_check(struct backend *backend, const struct backend_request *request,
-			    struct err *err)
-{
-	const struct json_member *m;
+/* -- steps: on the instance's server --------------------------------------------------------- */
 
-	(void)backend;
-	json_each_member(m, request->parameters) {
-		if (request->verb != STORE_BIND || !str_is(m->key, "read_only"))
-			return err_set(err, ERR_INVALID, "there is no parameter %.*s",
-				       STR_ARG(m->key));
-		if (!json_is_bool(m->value))
-			return err_set(err, ERR_INVALID, "read_only must be true or false");
-	}
-	return 0;
+static struct postgresql_op *op_of(struct op *flow)
+{
+	return container_of(osb_op_of(flow), struct postgresql_op, osb);
 }
 
-/* -- provision, update -------------------------------------------------------------------- */
-
-static enum postgresql_next create_database(struct postgresql_script *script, struct buf *text)
+static void start_script(struct op *flow, const struct database_server *server,
+			 enum postgresql_next (*next)(struct postgresql_script *, struct buf *))
 {
-	struct postgresql_op *op = postgresql_op_of(script);
-	const struct postgresql *pg = container_of(op->osb.backend, struct postgresql, base);
-	const struct postgresql_plan *plan = op->osb.plan->data;
-	int i;
+	struct postgresql_op *op = op_of(flow);
 
-	buf_printf(text, "CREATE DATABASE \"%s\" OWNER \"%s\" TEMPLATE template0 ENCODING 'UTF8'",
-		   op->database, op->database);
-	for (i = 0; i < 2; i++) {
-		buf_puts(text, i ? " LC_CTYPE " : " LC_COLLATE ");
-		if (postgresql_put_text(script, text, pg->config.collation) < 0)
-			return postgresql_fail(script, 0, ERR_INVALID, "collation: not UTF-8");
-	}
-	/* nobody is let in before PUBLIC has lost its rights */
-	buf_printf(text, " CONNECTION LIMIT %lld ALLOW_CONNECTIONS false",
-		   postgresql_limit(plan->database_connections));
-	return POSTGRESQL_RUN;
+	database_names(&op->osb, op->database, op->user);
+	op->http = 0;
+	op->no_room = op->in_user = false;
+	op->server = server;
+	op->script.server = &postgresql_of(op->osb.backend)->servers[server->index];
+	op->script.arena = &flow->arena;
+	op->script.lock = op->osb.binding_id.n ? op->user : op->database;
+	if (next == postgresql_next_room)
+		op->script.lock = NULL;
+	op->script.next = next;
+	postgresql_script_start(&op->script);
 }
 
-/* What is repeated changes nothing: from here on all is ours. */
-static enum postgresql_next set_up_database(struct postgresql_script *script, struct buf *text,
-					    int at)
-{
-	struct postgresql_op *op = postgresql_op_of(script);
-	const char *d = op->database, *r = op->reader;
-
-	switch (at) {
-	case 0:
-		buf_printf(text, "REVOKE ALL ON DATABASE \"%s\" FROM PUBLIC", d);
-		return POSTGRESQL_RUN;
-	case 1:
-		buf_printf(text, "GRANT CONNECT ON DATABASE \"%s\" TO \"%s\"", d, r);
-		return POSTGRESQL_RUN;
-	case 2:
-		buf_printf(text, "ALTER DATABASE \"%s\" WITH ALLOW_CONNECTIONS true", d);
-		return POSTGRESQL_RUN;
-	case 3:
-		script->inside = d;
-		buf_printf(text, "ALTER SCHEMA public OWNER TO \"%s\"", d);
-		return POSTGRESQL_INSIDE;
-	case 4:
-		buf_puts(text, "REVOKE CREATE ON SCHEMA public FROM PUBLIC");
-		return POSTGRESQL_INSIDE;
-	case 5:
-		buf_printf(
-			text,
-			"ALTER DEFAULT PRIVILEGES FOR ROLE \"%s\" GRANT SELECT ON TABLES TO \"%s\"",
-			d, r);
-		return POSTGRESQL_INSIDE;
-	case 6:
-		buf_printf(text,
-			   "ALTER DEFAULT PRIVILEGES FOR ROLE \"%s\" GRANT SELECT ON SEQUENCES "
-			   "TO \"%s\"",
-			   d, r);
-		return POSTGRESQL_INSIDE;
-	case 7:
-		buf_printf(
-			text,
-			"ALTER DEFAULT PRIVILEGES FOR ROLE \"%s\" GRANT USAGE ON SCHEMAS TO \"%s\"",
-			d, r);
-		return POSTGRESQL_INSIDE;
-	default:
-		return POSTGRESQL_END;
-	}
-}
-
-static enum postgresql_next next_provision(struct postgresql_script *script, struct buf *text)
-{
-	struct postgresql_op *op = postgresql_op_of(script);
-
-	switch (script->at++) {
-	case 0:
-		buf_puts(text, "SELECT count(to_regclass('osbd.marks'))");
-		return POSTGRESQL_RUN;
-	case 1:
-		if (postgresql_counts(script, 0)) {
-			script->at = 3;
-			postgresql_put_look(text, op->database, op->reader);
-			return POSTGRESQL_RUN;
-		}
-		script->tolerated = "23505 42P06"; /* another one makes it, too */
-		buf_puts(text, "CREATE SCHEMA IF NOT EXISTS osbd");
-		return POSTGRESQL_RUN;
-	case 2:
-		script->tolerated = "23505 42P07";
-		buf_puts(text, "CREATE TABLE IF NOT EXISTS osbd.marks (name text PRIMARY KEY, "
-			       "of_database text NOT NULL, made timestamptz NOT NULL DEFAULT "
-			       "now(), UNIQUE (of_database, name))");
-		script->at = 0;
-		return POSTGRESQL_RUN;
-	case 3:
-		postgresql_looked(script);
-		return postgresql_mark(script, text, op->database);
-	case 4:
-		script->tolerated = "42710"; /* from an earlier run */
-		buf_printf(text, "CREATE ROLE \"%s\" NOLOGIN", op->database);
-		return POSTGRESQL_RUN;
-	case 5:
-		script->tolerated = "42710";
-		buf_printf(text, "CREATE ROLE \"%s\" NOLOGIN", op->reader);
-		return POSTGRESQL_RUN;
-	case 6:
-		buf_printf(text, "GRANT \"%s\" TO CURRENT_USER", op->database);
-		return POSTGRESQL_RUN;
-	case 7:
-		if (!op->there)
-			return create_database(script, text);
-		script->at++;
-		/* fall through */
-	default:
-		return set_up_database(script, text, script->at - 9);
-	}
-}
-
-static void put_users(struct buf *text, const char *database)
-{
-	buf_printf(text,
-		   "SELECT name FROM osbd.marks WHERE of_database = '%s' AND name <> of_database",
-		   database);
-}
-
-static enum postgresql_next next_update(struct postgresql_script *script, struct buf *text)
-{
-	struct postgresql_op *op = postgresql_op_of(script);
-	const struct postgresql_plan *plan = op->osb.plan->data;
-	uint64_t bytes;
-
-	switch (script->at) {
-	case 0:
-		script->at++;
-		buf_printf(text, "SELECT pg_database_size('%s')", op->database);
-		return POSTGRESQL_RUN;
-	case 1:
-		script->at++;
-		if (!str_to_u64(str_of(postgresql_cell(&script->result, 0, 0)), &bytes))
-			return postgresql_fail(script, 0, ERR_STORE,
-					       "the server does not say what is used");
-		if (plan->storage && bytes > plan->storage)
-			return postgresql_fail(
-				script, 400, ERR_FULL,
-				"the database takes %llu bytes, and the plan %.*s has room for "
-				"%llu",
-				(unsigned long long)bytes, STR_ARG(op->osb.plan->name),
-				(unsigned long long)plan->storage);
-		buf_printf(text, "ALTER DATABASE \"%s\" WITH CONNECTION LIMIT %lld", op->database,
-			   postgresql_limit(plan->database_connections));
-		return POSTGRESQL_RUN;
-	case 2:
-		script->at++;
-		put_users(text, op->database);
-		return POSTGRESQL_RUN;
-	case 3:
-		script->at++;
-		op->list = script->result;
-		op->i = 0;
-		break;
-	default:
-		break;
-	}
-	if (op->i >= op->list.rows)
-		return POSTGRESQL_END;
-	script->tolerated = "42704"; /* marked, and not made yet */
-	buf_printf(text, "ALTER ROLE \"%s\" CONNECTION LIMIT %lld",
-		   postgresql_cell(&op->list, op->i++, 0), postgresql_limit(plan->connections));
-	return POSTGRESQL_RUN;
-}
-
-/* -- bind, unbind ------------------------------------------------------------------------- */
-
-static enum postgresql_next next_bind(struct postgresql_script *script, struct buf *text)
-{
-	struct postgresql_op *op = postgresql_op_of(script);
-	const struct postgresql_plan *plan = op->osb.plan->data;
-	bool read_only = json_bool_value(json_get(op->osb.parameters, "read_only"));
-	struct str verifier;
-
-	switch (script->at++) {
-	case 0:
-		postgresql_put_look(text, op->database, op->reader);
-		return POSTGRESQL_RUN;
-	case 1:
-		postgresql_looked(script);
-		if (!op->there || !op->marked)
-			return postgresql_fail(script, 0, ERR_NOENT,
-					       "database %s is not there any more", op->database);
-		postgresql_put_look(text, op->user, op->user);
-		return POSTGRESQL_RUN;
-	case 2:
-		postgresql_looked(script);
-		return postgresql_mark(script, text, op->user);
-	case 3:
-		if (!op->role_there) {
-			buf_printf(text, "CREATE ROLE \"%s\" NOLOGIN", op->user);
-			return POSTGRESQL_RUN;
-		}
-		script->at++;
-		/* fall through */
-	case 4:
-		buf_printf(text, "GRANT \"%s\" TO CURRENT_USER", op->user);
-		script->at = 5;
-		return POSTGRESQL_RUN;
-	case 5:
-		buf_printf(text, "GRANT \"%s\" TO \"%s\"", read_only ? op->reader : op->database,
-			   op->user);
-		return POSTGRESQL_RUN;
-	case 6:
-		if (read_only)
-			buf_printf(text,
-				   "ALTER ROLE \"%s\" IN DATABASE \"%s\" SET "
-				   "default_transaction_read_only = on",
-				   op->user, op->database);
-		else
-			buf_printf(text, "ALTER ROLE \"%s\" IN DATABASE \"%s\" SET role = '%s'",
-				   op->user, op->database, op->database);
-		return POSTGRESQL_RUN;
-	/* What it makes as itself, after SET ROLE NONE, is there for the others, too. */
-	case 7:
-	case 8:
-	case 9:
-	case 10:
-	case 11:
-		if (!read_only) {
-			static const char *const rights[][2] = {
-				{ "ALL ON TABLES", "d" },    { "ALL ON SEQUENCES", "d" },
-				{ "ALL ON SCHEMAS", "d" },   { "SELECT ON TABLES", "r" },
-				{ "USAGE ON SCHEMAS", "r" },
-			};
-			const char *const *right = rights[script->at - 8];
-
-			script->inside = op->database;
-			buf_printf(
-				text, "ALTER DEFAULT PRIVILEGES FOR ROLE \"%s\" GRANT %s TO \"%s\"",
-				op->user, right[0], *right[1] == 'd' ? op->database : op->reader);
-			return POSTGRESQL_INSIDE;
-		}
-		script->at = 12;
-		/* fall through */
-	case 12:
-		script->at = 13;
-		verifier = json_str(json_get(op->osb.job.op.memo, "verifier"));
-		buf_printf(text, "ALTER ROLE \"%s\" LOGIN CONNECTION LIMIT %lld PASSWORD ",
-			   op->user, postgresql_limit(plan->connections));
-		if (postgresql_put_text(script, text, verifier) < 0)
-			return postgresql_fail(script, 0, ERR_INVALID, "no verifier");
-		return POSTGRESQL_RUN;
-	default:
-		return POSTGRESQL_END;
-	}
-}
-
-/* Ends sessions, waits a little, looks again. True: text has a statement. */
-static bool put_end_of_sessions(struct postgresql_script *script, struct buf *text, int first)
-{
-	struct postgresql_op *op = postgresql_op_of(script);
-
-	if (script->at > first && !postgresql_counts(script, 0))
-		return false;
-	script->at = first + 1;
-	/* of a user that is gone, only its number is left */
-	buf_printf(text,
-		   "SELECT count(pg_sleep(0.01)) FROM (SELECT pg_terminate_backend(pid) FROM "
-		   "pg_stat_activity WHERE usename = '%s' OR (datname = '%s' AND usesysid IS NOT "
-		   "NULL AND usename IS NULL)) ended",
-		   op->user, op->database);
-	return true;
-}
-
-static enum postgresql_next next_unbind(struct postgresql_script *script, struct buf *text)
-{
-	struct postgresql_op *op = postgresql_op_of(script);
-	enum postgresql_next where;
-
-	switch (script->at) {
-	case 0:
-		script->at++;
-		script->tolerated = "42P01 3F000";
-		postgresql_put_look(text, op->user, op->user);
-		return POSTGRESQL_RUN;
-	case 1:
-		postgresql_looked(script);
-		if (*script->sqlstate || !op->marked)
-			return POSTGRESQL_END;
-		if (!op->role_there) {
-			script->at = 6;
-			return next_unbind(script, text);
-		}
-		script->at++;
-		buf_printf(text, "ALTER ROLE \"%s\" NOLOGIN", op->user);
-		return POSTGRESQL_RUN;
-	case 2:
-		script->at++;
-		buf_printf(text, "GRANT \"%s\" TO CURRENT_USER", op->user);
-		return POSTGRESQL_RUN;
-	case 3:
-	case 4:
-		if (put_end_of_sessions(script, text, 3))
-			return POSTGRESQL_RUN;
-		op->sub = 0;
-		script->at = 5;
-		/* fall through */
-	case 5:
-		where = postgresql_drop_role(script, text, op->user);
-		if (where != POSTGRESQL_END)
-			return where;
-		script->at = 6;
-		/* fall through */
-	case 6: /* whoever was about to log in */
-	case 7:
-		if (put_end_of_sessions(script, text, 6))
-			return POSTGRESQL_RUN;
-		script->at = 8;
-		buf_printf(text, "DELETE FROM osbd.marks WHERE name = '%s'", op->user);
-		return POSTGRESQL_RUN;
-	default:
-		return POSTGRESQL_END;
-	}
-}
-
-/* -- deprovision -------------------------------------------------------------------------- */
-
-/* The next user that a binding has left, as its unbind would do. */
-static enum postgresql_next drop_users(struct postgresql_script *script, struct buf *text)
-{
-	struct postgresql_op *op = postgresql_op_of(script);
-	enum postgresql_next where;
-
-	for (;;) {
-		if (op->in_user) {
-			where = next_unbind(script, text);
-			if (where != POSTGRESQL_END)
-				return where;
-			op->in_user = false;
-			op->n_users_done++;
-		}
-		if (op->n_users_done >= op->users.rows)
-			return POSTGRESQL_END;
-		snprintf(op->user, sizeof(op->user), "%s",
-			 postgresql_cell(&op->users, op->n_users_done, 0));
-		op->in_user = true;
-		script->at = 0;
-	}
-}
-
-static enum postgresql_next next_deprovision(struct postgresql_script *script, struct buf *text)
-{
-	struct postgresql_op *op = postgresql_op_of(script);
-	enum postgresql_next where;
-
-	if (op->in_user) {
-		where = drop_users(script, text);
-		if (where != POSTGRESQL_END)
-			return where;
-		script->at = 3;
-	}
-	switch (script->at) {
-	case 0:
-		script->at++;
-		script->tolerated = "42P01 3F000"; /* nothing was ever made here */
-		postgresql_put_look(text, op->database, op->reader);
-		return POSTGRESQL_RUN;
-	case 1:
-		postgresql_looked(script);
-		if (*script->sqlstate || !op->marked)
-			return POSTGRESQL_END;
-		script->at++;
-		put_users(text, op->database);
-		return POSTGRESQL_RUN;
-	case 2:
-		op->users = script->result;
-		op->n_users_done = 0;
-		where = drop_users(script, text);
-		if (where != POSTGRESQL_END)
-			return where;
-		script->at = 3;
-		/* fall through */
-	case 3:
-		script->at++;
-		script->tolerated = "3D000 55000"; /* none, or an earlier DROP was cut off */
-		buf_printf(text, "ALTER DATABASE \"%s\" WITH ALLOW_CONNECTIONS false",
-			   op->database);
-		return POSTGRESQL_RUN;
-	case 4:
-		script->at = 5;
-		buf_printf(text, "DROP DATABASE IF EXISTS \"%s\" WITH (FORCE)", op->database);
-		return POSTGRESQL_RUN;
-	case 5:
-		script->at++;
-		op->sub = 0;
-		/* fall through */
-	case 6:
-		where = postgresql_drop_role(script, text, op->reader);
-		if (where != POSTGRESQL_END)
-			return where;
-		script->at++;
-		op->sub = 0;
-		/* fall through */
-	case 7:
-		where = postgresql_drop_role(script, text, op->database);
-		if (where != POSTGRESQL_END)
-			return where;
-		script->at++;
-		buf_printf(text, "DELETE FROM osbd.marks WHERE name = '%s'", op->database);
-		return POSTGRESQL_RUN;
-	default:
-		return POSTGRESQL_END;
-	}
-}
-
-/* -- steps -------------------------------------------------------------------------------- */
-
-static enum op_verdict prepare(struct op *flow)
-{
-	char password[PASSWORD_SIZE];
-	struct str verifier;
-
-	random_id(password, sizeof(password) - 1); /* 165 bits */
-	if (pg_scram(&flow->arena, str_of(password), NULL, &verifier) < 0)
-		return op_fail(flow, ERR_UNSUPPORTED, "no SCRAM-SHA-256");
-	json_set_cstr(&flow->arena, flow->memo, "password", password);
-	json_set_str(&flow->arena, flow->memo, "verifier", verifier);
-	mem_wipe(password, sizeof(password));
-	return OP_NEXT;
-}
-
-static enum op_verdict ask(struct op *flow, bool binding,
+static enum op_verdict ask(struct op *flow,
 			   enum postgresql_next (*next)(struct postgresql_script *, struct buf *))
 {
 	struct osb_op *osb = osb_op_of(flow);
-	struct postgresql_op *op = container_of(osb, struct postgresql_op, osb);
-	struct postgresql *pg = container_of(osb->backend, struct postgresql, base);
+	struct str unknown;
+	const struct database_server *server = database_server(osb, &unknown);
 
-	postgresql_derive(osb, false, op->database);
-	postgresql_derive(osb, true, op->user);
-	snprintf(op->reader, sizeof(op->reader), "r%s", op->database + 1);
-	op->http = 0;
-	op->in_user = false;
-	op->script.loop = flow->loop;
-	op->script.server = &pg->server;
-	op->script.arena = &flow->arena;
-	op->script.lock = binding ? op->user : op->database;
-	op->script.next = next;
-	op_call(flow, &op->script.call);
-	if (postgresql_script_start(&op->script) < 0)
-		return op_fail(flow, ERR_INVALID, "cannot start");
+	if (unknown.n)
+		return op_fail(flow, ERR_NOENT, "server %.*s is not in the configuration any more",
+			       STR_ARG(unknown));
+	if (!server && next == postgresql_next_deprovision)
+		return OP_NEXT; /* nothing was begun */
+	if (!server)
+		return op_fail(flow, ERR_NOENT, "it is not known where the database stands");
+	op_call(flow, &op_of(flow)->script.call);
+	start_script(flow, server, next);
 	return OP_WAIT;
 }
 
 static enum op_verdict taken(struct op *flow, int status)
 {
-	struct osb_op *osb = osb_op_of(flow);
-	struct postgresql_op *op = container_of(osb, struct postgresql_op, osb);
+	struct postgresql_op *op = op_of(flow);
 
 	if (status == 0)
 		return OP_NEXT;
@@ -506,67 +173,132 @@ static enum op_verdict taken(struct op *flow, int status)
 		return OP_AGAIN;
 	}
 	if (op->http)
-		return osb_fail(osb, op->http, "PlanTooSmall", 0, "%s", op->script.err.text);
+		return osb_fail(&op->osb, op->http, op->code, 0, "%s", op->script.err.text);
 	return op_fail(flow, status, "%s", op->script.err.text);
+}
+
+/* -- provision ------------------------------------------------------------------------------- */
+
+static int ask_room(struct database_choice *choice, const struct database_server *server)
+{
+	start_script(&choice->op->job.op, server, postgresql_next_room);
+	return 0;
+}
+
+static void found_room(struct database_choice *choice, uint64_t *databases, uint64_t *storage)
+{
+	struct postgresql_op *op = container_of(choice, struct postgresql_op, choice);
+
+	*databases = postgresql_number(&op->script, 0, 0);
+	*storage = postgresql_number(&op->script, 0, 1);
+}
+
+static enum op_verdict ask_place(struct op *flow)
+{
+	struct postgresql_op *op = op_of(flow);
+
+	op->choice.asking = &op->script.call;
+	op->choice.ask = ask_room;
+	op->choice.found = found_room;
+	return database_choose(flow, &op->choice);
+}
+
+static enum op_verdict placed(struct op *flow, int status)
+{
+	struct postgresql_op *op = op_of(flow);
+
+	return database_chosen(flow, &op->choice, status, op->script.err.text);
+}
+
+static bool has_place(const struct osb_op *osb)
+{
+	struct str unknown;
+
+	return database_server(osb, &unknown) || unknown.n;
 }
 
 static enum op_verdict ask_provision(struct op *flow)
 {
-	return ask(flow, false, next_provision);
+	enum op_verdict verdict = OP_NEXT;
+
+	if (!has_place(osb_op_of(flow))) /* the one chosen was full */
+		verdict = ask_place(flow);
+	return verdict == OP_NEXT ? ask(flow, postgresql_next_provision) : verdict;
 }
+
+static enum op_verdict provisioned(struct op *flow, int status)
+{
+	struct postgresql_op *op = op_of(flow);
+	enum op_verdict verdict;
+
+	if (!has_place(&op->osb)) {
+		verdict = placed(flow, status);
+		return verdict == OP_NEXT ? OP_AGAIN : verdict;
+	}
+	if (status < 0 && op->no_room)
+		return database_choose_another(flow, op->server);
+	if (status == 0)
+		database_set_dashboard(&op->osb, op->server);
+	return taken(flow, status);
+}
+
+/* -- the other verbs --------------------------------------------------------------------------- */
 
 static enum op_verdict ask_update(struct op *flow)
 {
-	return ask(flow, false, next_update);
+	struct osb_op *osb = osb_op_of(flow);
+	const struct database_plan *plan = osb->plan->data;
+	struct str unknown;
+	const struct database_server *server = database_server(osb, &unknown);
+
+	if (server && !(plan->servers >> server->index & 1))
+		return osb_fail(osb, 400, "PlanElsewhere", 0,
+				"the database is on a server that plan %.*s does not use",
+				STR_ARG(osb->plan->name));
+	return ask(flow, postgresql_next_update);
 }
 
 static enum op_verdict ask_deprovision(struct op *flow)
 {
-	return ask(flow, false, next_deprovision);
+	return ask(flow, postgresql_next_deprovision);
+}
+
+static enum op_verdict prepare(struct op *flow)
+{
+	enum op_verdict verdict = database_make_password(flow);
+
+	return verdict == OP_NEXT ? postgresql_make_verifier(flow) : verdict;
 }
 
 static enum op_verdict ask_bind(struct op *flow)
 {
-	return ask(flow, true, next_bind);
+	return ask(flow, postgresql_next_bind);
 }
 
 static enum op_verdict ask_unbind(struct op *flow)
 {
-	return ask(flow, true, next_unbind);
+	return ask(flow, postgresql_next_unbind);
 }
 
 static enum op_verdict hand_out(struct op *flow)
 {
 	struct osb_op *osb = osb_op_of(flow);
-	const struct postgresql *pg = container_of(osb->backend, struct postgresql, base);
-	struct arena *arena = &flow->arena;
-	struct json *credentials = json_object(arena);
-	struct str password = json_str(json_get(flow->memo, "password"));
-	char database[POSTGRESQL_NAME], user[POSTGRESQL_NAME];
-	const char *at, *options;
+	struct str unknown;
+	const struct database_server *server = database_server(osb, &unknown);
 
-	postgresql_derive(osb, false, database);
-	postgresql_derive(osb, true, user);
-	postgresql_put_server(pg, arena, credentials, &at, &options);
-	json_set_cstr(arena, credentials, "name", database);
-	json_set_cstr(arena, credentials, "database", database);
-	json_set_cstr(arena, credentials, "username", user);
-	json_set_str(arena, credentials, "password", password);
-	json_set_cstr(arena, credentials, "uri",
-		      arena_printf(arena, "postgresql://%s:%.*s@%s/%s%s", user, STR_ARG(password),
-				   at, database, options));
-	json_set_cstr(arena, credentials, "jdbcUrl",
-		      arena_printf(arena, "jdbc:postgresql://%s/%s?user=%s&password=%.*s%s%s", at,
-				   database, user, STR_ARG(password), *options ? "&" : "",
-				   *options ? options + 1 : ""));
-	osb_set_credentials(osb, credentials);
+	if (!server)
+		return op_fail(flow, ERR_NOENT, "server %.*s is not in the configuration any more",
+			       STR_ARG(unknown));
+	/* to verify, a client wants the certificates in a file of its own */
+	database_hand_out(osb, server, "postgresql", "&sslmode=require", "?sslmode=require");
 	return OP_NEXT;
 }
 
 #define WITHIN SEC(40), SEC(1)
 
 static const struct op_step provision_steps[] = {
-	{ "create", ask_provision, taken, WITHIN },
+	{ "place", ask_place, placed, WITHIN },
+	{ "create", ask_provision, provisioned, WITHIN },
 	{ 0 },
 };
 
@@ -599,12 +331,13 @@ static const struct op_step unbind_steps[] = {
 
 const struct backend_type backend_postgresql = {
 	.name = "postgresql",
-	.doc = "makes databases and users on a PostgreSQL server",
-	.service_rows = postgresql_service_rows,
-	.plan_rows = postgresql_plan_rows,
-	.open = open_backend,
+	.doc = "makes databases and users on PostgreSQL servers",
+	.service_rows = service_rows,
+	.plan_rows = plan_rows,
+	.open = postgresql_open,
 	.close = postgresql_close,
-	.check = postgresql_check,
+	.check = database_check,
+	.attributes = database_attributes,
 	.verb = {
 		[STORE_PROVISION] = VERB(provision_steps),
 		[STORE_UPDATE] = VERB(update_steps),

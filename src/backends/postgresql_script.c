@@ -1,15 +1,18 @@
 /* The way of a script:
  *
- *   CONNECT -> LOCK -- held by another --> HOLDER -> PAUSE -> LOCK
- *               |
- *               v
- *             SWEEP -- there was one --> SWEEP
- *               |
- *               v
- *              RUN <-> INSIDE, which goes through LEAVE (another database), ENTER and GUARD
- *               |
- *               v
- *             CLOSE <- KILL (canceled while a statement runs) */
+ *   WAIT -> CONNECT -- password refused --> AGAIN -> CONNECT
+ *             |
+ *             v
+ *            LOCK -- held by another --> HOLDER -> PAUSE -> LOCK
+ *             |
+ *             v
+ *           SWEEP -- there was one --> SWEEP
+ *             |
+ *             v
+ *            RUN <-> INSIDE, which goes through LEAVE (another database), ENTER and GUARD
+ *             |
+ *             v
+ *           CLOSE <- KILL (canceled while a statement runs) */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "backends/postgresql_script.h"
 
@@ -20,8 +23,25 @@
 #define CONNECT_MS 5000
 #define STATEMENT_MS 35000
 #define KILL_MS 3000
+/* of the server, for what we leave behind */
+#define OPTIONS "-c lock_timeout=10000 -c idle_session_timeout=60000"
 
-enum { CONNECT, LOCK, HOLDER, PAUSE, SWEEP, RUN, LEAVE, ENTER, GUARD, INSIDE, KILL, CLOSE };
+enum {
+	WAIT,
+	CONNECT,
+	AGAIN,
+	LOCK,
+	HOLDER,
+	PAUSE,
+	SWEEP,
+	RUN,
+	LEAVE,
+	ENTER,
+	GUARD,
+	INSIDE,
+	KILL,
+	CLOSE
+};
 
 #define IS_OUR_LOCK                                                     \
 	"locktype = 'advisory' AND classid = %u AND objid = %u"         \
@@ -40,6 +60,29 @@ static bool any_open(const struct postgresql_script *script)
 	return script->resolving;
 }
 
+static void begin(struct postgresql_script *script);
+
+/* The next one has its turn. */
+static void leave(struct postgresql_server *server)
+{
+	struct list *node = list_shift(&server->waiting);
+
+	server->n--;
+	if (node)
+		begin(container_of(node, struct postgresql_script, node));
+}
+
+static void ended(struct postgresql_script *script)
+{
+	leave(script->server);
+	call_end(&script->call, script->status);
+}
+
+static void ended_soon(struct soon *soon)
+{
+	ended(container_of(soon, struct postgresql_script, soon));
+}
+
 /* Closes all; the last that closes ends the call. */
 static void end(struct postgresql_script *script, int status)
 {
@@ -55,7 +98,7 @@ static void end(struct postgresql_script *script, int status)
 	for (i = 0; i < POSTGRESQL_SIDES; i++)
 		pg_conn_close(&script->sides[i].conn);
 	if (!any_open(script))
-		call_end_soon(script->loop, &script->call, status);
+		loop_soon(script->server->loop, &script->soon);
 }
 
 /* Whether it is worth another try: sqlstate is empty when the server said nothing. */
@@ -129,7 +172,7 @@ static void resolved(void *data, int status, struct err *why)
 	if (script->step == CLOSE) {
 		pg_target_finish(&script->target);
 		if (!any_open(script))
-			call_end_soon(script->loop, &script->call, script->status);
+			loop_soon(script->server->loop, &script->soon);
 		return;
 	}
 	if (status < 0) {
@@ -142,7 +185,7 @@ static void resolved(void *data, int status, struct err *why)
 	side->script = script;
 	side->open = true;
 	side->conn = (struct pg_conn){
-		.loop = script->loop,
+		.loop = script->server->loop,
 		.lib = script->server->lib,
 		.on_up = on_up,
 		.on_reply = on_reply,
@@ -159,7 +202,9 @@ static void resolved(void *data, int status, struct err *why)
 static void dial(struct postgresql_script *script, int step, const char *database)
 {
 	const struct postgresql_server *server = script->server;
-	struct sql_config config = { .password = server->password, .dns = server->dns };
+	struct sql_config config = { .password = server->passwords[server->password],
+				     .verify = server->verify,
+				     .dns = server->dns };
 	struct buf url = { 0 };
 	int rc;
 
@@ -168,8 +213,8 @@ static void dial(struct postgresql_script *script, int step, const char *databas
 	buf_printf(&url, "port=%u ", server->port);
 	put_option(&url, "user", server->user);
 	put_option(&url, "dbname", database);
-	buf_printf(&url, "application_name='osbd %.40s%s' ", script->lock,
-		   step == KILL ? " end" : "");
+	buf_printf(&url, "application_name='osbd %.40s%s' options='" OPTIONS "' ",
+		   script->lock ? script->lock : "room", step == KILL ? " end" : "");
 	put_option(&url, "sslmode", server->ca ? "verify-full" : "disable");
 	if (server->ca)
 		put_option(&url, "sslrootcert", server->ca);
@@ -181,7 +226,7 @@ static void dial(struct postgresql_script *script, int step, const char *databas
 		return;
 	}
 	script->resolving = true;
-	pg_target_resolve(&script->target, script->loop, CONNECT_MS, resolved, script);
+	pg_target_resolve(&script->target, script->server->loop, CONNECT_MS, resolved, script);
 }
 
 /* -- statements --------------------------------------------------------------------------- */
@@ -381,7 +426,10 @@ static void on_up(struct pg_conn *conn)
 
 	switch (script->step) {
 	case CONNECT:
-		run(script, LOCK);
+		if (script->lock)
+			run(script, LOCK);
+		else
+			next(script);
 		break;
 	case ENTER:
 		guard(script);
@@ -482,6 +530,9 @@ static void on_lost(struct pg_conn *conn, const struct err *why)
 	}
 	if (script->step == KILL)
 		end(script, ERR_CANCELED);
+	else if (script->step == CONNECT && why->code == ERR_ACCESS && !script->tried &&
+		 script->server->passwords[1])
+		script->step = AGAIN; /* when this one is closed */
 	else
 		failed(script, script->err.code);
 }
@@ -493,10 +544,16 @@ static void on_closed(struct pg_conn *conn)
 
 	side->open = false;
 	conn->state = PG_UNUSED;
-	if (script->step == LEAVE)
+	if (script->step == LEAVE) {
 		go_inside(script);
-	else if (script->step == CLOSE && !any_open(script))
-		call_end(&script->call, script->status);
+	} else if (script->step == AGAIN) {
+		script->tried = true;
+		script->server->password = !script->server->password;
+		script->err.code = 0;
+		dial(script, CONNECT, script->server->database);
+	} else if (script->step == CLOSE && !any_open(script)) {
+		ended(script);
+	}
 }
 
 static void cancel(struct call *call)
@@ -508,6 +565,12 @@ static void cancel(struct call *call)
 	if (script->step == KILL || script->step == CLOSE)
 		return;
 	err_set(&script->err, ERR_CANCELED, "canceled");
+	if (script->step == WAIT) {
+		list_remove(&script->node);
+		script->server->n++; /* which ended() takes back */
+		end(script, ERR_CANCELED);
+		return;
+	}
 	for (i = POSTGRESQL_MAIN; i <= POSTGRESQL_WITHIN; i++)
 		if (script->sides[i].open && script->sides[i].conn.session.pid &&
 		    !pg_conn_quiet(&script->sides[i].conn))
@@ -518,20 +581,39 @@ static void cancel(struct call *call)
 		end(script, ERR_CANCELED);
 }
 
-int postgresql_script_start(struct postgresql_script *script)
+static void begin(struct postgresql_script *script)
 {
-	if (!script->next || strspn(script->lock + 1, "0123456789abcdef") < 16)
-		return ERR_INVALID;
+	script->server->n++;
+	dial(script, CONNECT, script->server->database);
+}
+
+void postgresql_server_init(struct postgresql_server *server)
+{
+	list_init(&server->waiting);
+	server->n = 0;
+	server->password = 0;
+}
+
+void postgresql_script_start(struct postgresql_script *script)
+{
+	struct postgresql_server *server = script->server;
+
 	memset(script->sides, 0, sizeof(script->sides));
 	memset(&script->err, 0, sizeof(script->err));
 	memset(&script->text, 0, sizeof(script->text));
 	memset(&script->own, 0, sizeof(script->own));
+	memset(&script->target, 0, sizeof(script->target));
 	script->result = (struct sql_result){ 0 };
 	script->sqlstate[0] = '\0';
 	script->tolerated = script->inside = script->entered = NULL;
-	script->again = script->resolving = false;
+	script->again = script->resolving = script->tried = false;
 	script->at = 0;
+	script->soon.run = ended_soon;
 	call_begin(&script->call, cancel);
-	dial(script, CONNECT, script->server->database);
-	return 0;
+	if (server->n < server->max) {
+		begin(script);
+	} else {
+		script->step = WAIT;
+		list_append(&server->waiting, &script->node);
+	}
 }

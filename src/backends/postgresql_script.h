@@ -12,8 +12,10 @@
  * comes any more, and what next() looks at is how things are.
  *
  * Each statement is sent alone: CREATE DATABASE and its kin run in no transaction. The server ends
- * a statement after STATEMENT_MS. A script that is canceled while one runs has the server end its
+ * a statement after 35 s, a wait for another's lock after 10 s, and a session that is silent for
+ * a minute, so that a node that is stopped holds nothing for long. A script that is canceled while one runs has the server end its
  * sessions, from a third one.
+ * Only so many scripts of a process run on a server at a time; the others wait for their turn.
  * done: 0 next() said that all is done; else err says why, and again whether it may pass. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef OSBD_BACKENDS_POSTGRESQL_SCRIPT_H
@@ -25,12 +27,20 @@ enum postgresql_next { POSTGRESQL_RUN, POSTGRESQL_INSIDE, POSTGRESQL_END, POSTGR
 
 struct postgresql_server {
 	const struct pg_lib *lib;
+	struct loop *loop;
 	struct dns *dns; /* NULL: host is no name */
 	const char *host;
 	uint16_t port;
-	const char *user, *password; /* password NULL: none */
-	const char *database;        /* for maintenance */
-	const char *ca;              /* a file: TLS, verified with it; NULL: no TLS */
+	const char *user;
+	const char *passwords[2]; /* the second is tried when the first is refused; NULL: none */
+	const char *database;     /* for maintenance */
+	const char *ca;           /* a file: TLS, verified with it; NULL: no TLS */
+	const char *verify;       /* the name that the certificate must be for; NULL: host */
+	unsigned max;             /* scripts at a time */
+	/* private; zeroes at first */
+	struct list waiting; /* struct postgresql_script.node */
+	unsigned n;
+	int password; /* that went well the last time */
 };
 
 struct postgresql_script;
@@ -45,10 +55,10 @@ enum { POSTGRESQL_MAIN, POSTGRESQL_WITHIN, POSTGRESQL_KILLER, POSTGRESQL_SIDES }
 
 struct postgresql_script {
 	struct call call;
-	struct loop *loop;
-	const struct postgresql_server *server;
+	struct postgresql_server *server;
 	struct arena *arena;
-	const char *lock; /* a letter and at least 16 hex digits, which are its number */
+	const char
+		*lock; /* a letter and at least 16 hex digits, which are its number; NULL: none */
 	/* Appends the next statement to text and says where it runs: POSTGRESQL_RUN in main,
 	 * POSTGRESQL_INSIDE in inside; or that there is none; or fails and sets err. Starts nothing. */
 	enum postgresql_next (*next)(struct postgresql_script *script, struct buf *text);
@@ -65,12 +75,15 @@ struct postgresql_script {
 	struct postgresql_side sides[POSTGRESQL_SIDES];
 	const char *entered; /* the database that the inside session is in */
 	struct pg_target target;
-	struct buf text, own; /* next's; the machinery's */
-	bool resolving;
+	struct list node; /* while it waits for its turn */
+	struct soon soon;
+	struct buf text, own;  /* next's; the machinery's */
+	bool resolving, tried; /* tried: both passwords */
 	int step, status;
 };
 
-int postgresql_script_start(struct postgresql_script *script) MUST_CHECK;
+void postgresql_server_init(struct postgresql_server *server); /* after it is filled in */
+void postgresql_script_start(struct postgresql_script *script);
 /* Quoted, for next(). */
 static inline int postgresql_put_text(struct postgresql_script *script, struct buf *text,
 				      struct str value)

@@ -111,6 +111,7 @@ int pg_target_init(struct pg_target *target, const struct pg_lib *lib,
 
 	memset(target, 0, sizeof(*target));
 	target->dns = config->dns;
+	target->verify = config->verify;
 	options = lib->PQconninfoParse(config->url, &text);
 	if (!options)
 		return bad_url(lib, text, err);
@@ -266,7 +267,7 @@ void pg_target_params(struct pg_target *target, struct arena *arena, const char 
 	for (i = 0; i < target->n_found; i++) {
 		const struct pg_host *h = &target->found[(i + target->turn) % target->n_found];
 
-		buf_printf(&host, "%s%s", i ? "," : "", h->host);
+		buf_printf(&host, "%s%s", i ? "," : "", target->verify ? target->verify : h->host);
 		buf_printf(&address, "%s%s", i ? "," : "", h->address);
 		buf_printf(&port, "%s%s", i ? "," : "", h->port);
 	}

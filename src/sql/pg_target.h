@@ -26,7 +26,8 @@ struct pg_target {
 	struct pg_host hosts[PG_HOSTS_MAX];
 	size_t n_hosts;
 	bool has_names;
-	struct dns *dns; /* set by the owner when has_names */
+	const char *verify; /* stands in for every host's name; NULL: none */
+	struct dns *dns;    /* set by the owner when has_names */
 	/* of the resolving under way */
 	void (*done)(void *data, int status, struct err *err);
 	void *data;

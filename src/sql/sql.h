@@ -182,6 +182,7 @@ enum sql_state {
 struct sql_config {
 	const char *url;       /* postgresql://user@host:port/db?sslmode=… or key=value … */
 	const char *password;  /* takes the place of the url's */
+	const char *verify;    /* the name on certificates, instead of the host; not copied */
 	unsigned connections;  /* at most; 8 */
 	unsigned depth;        /* transactions in flight on a connection; 16 */
 	size_t max_queue;      /* transactions that wait; 10,000 */

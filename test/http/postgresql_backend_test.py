@@ -23,12 +23,14 @@ def server():
         yield pg
 
 
-def services(pg, password=servers.PASSWORD, **more):
+def services(pg, **more):
+    server = {"name": "one", "port": pg.port, "user": "osbd", "password": servers.PASSWORD, **more}
     return [broker.service(
         "postgresql", backend="postgresql", plan_updateable=True,
-        config={"port": pg.port, "user": "osbd", "password": password, **more},
+        config={"servers": [server], "quota_every": "200ms",
+                "dashboard_url": "https://db.example.com/{server}/{database}"},
         plans=[broker.plan("small", config={"connections": 2, "storage": "10M"}),
-               broker.plan("large", config={"connections": 9, "database_connections": 12,
+               broker.plan("large", config={"connections": 9, "all_connections": 12,
                                             "storage": "64M"})])]
 
 
@@ -105,15 +107,17 @@ def bind(b, iid, plan="small", **more):
 def test_E05_E06_a_database_of_its_own(b, server):
     iid = provision(b, "large")
     names = residue(server)
-    assert [n.split()[0] for n in names] == ["database", "mark", "role", "role"]
     name = names[0].split()[1]
-    assert names == [f"database {name}", f"mark {name}", f"role {name}", f"role r{name[1:]}"]
+    assert re.fullmatch("d[0-9a-f]{31}", name)
+    assert names == [f"database {name}", f"mark {name}", f"role {name}", f"role f{name[1:]}",
+                     f"role r{name[1:]}"]
+    assert b.instance(iid).json()["dashboard_url"] == f"https://db.example.com/one/{name}"
     assert server.sql(
         "SELECT pg_encoding_to_char(encoding), datcollate, datconnlimit, datdba::regrole, "
         f"has_database_privilege('tls', oid, 'CONNECT') FROM pg_database WHERE datname = '{name}'"
     ) == f"UTF8|C.UTF-8|12|{name}|f"
     assert server.sql("SELECT rolcanlogin, rolsuper FROM pg_roles WHERE rolname LIKE '_" +
-                      name[1:] + "'") == "f|f\nf|f"
+                      name[1:] + "'") == "f|f\nf|f\nf|f"
     assert b.provision(iid, "postgresql", "large").status_code == 200
     assert residue(server) == names
     gone(b, iid, "large")
@@ -254,11 +258,15 @@ def test_I02_what_a_user_made_elsewhere_goes_with_it(b, server):
     the owner that it acts as."""
     iid = provision(b)
     bid, c = bind(b, iid)
+    reader_id, r = bind(b, iid, parameters={"read_only": True})
     for database in ("postgres", "template1"):
         there = {"uri": c["uri"].replace(c["name"], database)}
         assert sql(there, "SELECT lo_create(4711)") == ("4711", True)
         assert sql(there, f"SET ROLE {c['name']}; SELECT lo_create(4712)") == ("4712", True)
-    assert b.unbind(iid, bid, "postgresql", "small").status_code == 200
+        there = {"uri": r["uri"].replace(c["name"], database)}
+        assert sql(there, f"SET ROLE r{c['name'][1:]}; SELECT lo_create(4713)") == ("4713", True)
+    for one in (bid, reader_id):
+        assert b.unbind(iid, one, "postgresql", "small").status_code == 200
     gone(b, iid)
     assert residue(server) == []
     for database in ("postgres", "template1"):
@@ -294,7 +302,7 @@ def test_F05_F06_F07_plans_change_both_ways(b, server):
     sql(c, "CREATE TABLE t AS SELECT repeat(md5(i::text), 30) FROM generate_series(1, 5000) i")
     body = broker.refused(b.update(iid, "postgresql", "small"), 400, "PlanTooSmall", "small",
                           "10485760")
-    assert int(re.findall(r"takes (\d+) bytes", body["description"])[0]) > 10485760
+    assert int(re.findall(r"holds (\d+) bytes", body["description"])[0]) > 10485760
     assert limits() == "12|9"
     assert b.instance(iid).json()["plan_id"] == b.ids("postgresql", "large")[1]
     sql(c, "DROP TABLE t")

@@ -1,0 +1,62 @@
+/* backends/postgresql_sql: what is said to the server, verb by verb.
+ *
+ * Each verb is one script (backends/postgresql_script), which looks before it does anything, so
+ * that it may be run again from its start after a crash at any statement. What belongs together
+ * is one transaction:
+ *
+ *   room         how much is promised already
+ *   provision    table of marks, look; mark and roles, if there is room; CREATE DATABASE; rights on
+ *                it; rights inside
+ *   update       look how much is used; promise more or less; limits of the database and all users
+ *   deprovision  look; users that are left; DROP DATABASE; roles and mark
+ *   bind         look; mark, user, membership; rights inside
+ *   unbind       look; NOLOGIN, end sessions, hand over inside; user and mark; end sessions
+ *
+ * Roles of an instance, which nobody is: d… owns the database and all that is in it; r… reads all
+ * that the owner and the bindings make; f… may also delete, for the users of a database that is
+ * full. A binding's user acts as d…, and so do the others: they share what they make.
+ *
+ * osbd.marks, in the maintenance database: a row for each database (name = of_database) and user
+ * that is ours.
+ *   storage   bytes that the plan promises, of a database; 0: no limit
+ *   is_full   it holds more than that: its users do not write
+ *   reader    a user that never writes */
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef OSBD_BACKENDS_POSTGRESQL_SQL_H
+#define OSBD_BACKENDS_POSTGRESQL_SQL_H
+
+#include "backends/database_place.h"
+#include "backends/postgresql_script.h"
+
+struct postgresql_op {
+	struct osb_op osb; /* first */
+	struct postgresql_script script;
+	struct database_choice choice;
+	const struct database_server *server;
+	char database[DATABASE_NAME], user[DATABASE_NAME];
+	bool there, marked, roles_there, user_there, user_marked, full; /* as the last look found */
+	int http; /* of a failure that is the user's; 0: none */
+	const char *code;
+	bool no_room; /* provision: the server is full */
+	size_t i;
+	struct sql_result list;  /* to be gone through */
+	struct sql_result users; /* of a deprovision: what bindings have left */
+	size_t n_users_done;
+	bool in_user;
+};
+
+enum postgresql_next postgresql_next_room(struct postgresql_script *script, struct buf *text);
+enum postgresql_next postgresql_next_provision(struct postgresql_script *script, struct buf *text);
+enum postgresql_next postgresql_next_deprovision(struct postgresql_script *script,
+						 struct buf *text);
+enum postgresql_next postgresql_next_update(struct postgresql_script *script, struct buf *text);
+enum postgresql_next postgresql_next_bind(struct postgresql_script *script, struct buf *text);
+enum postgresql_next postgresql_next_unbind(struct postgresql_script *script, struct buf *text);
+/* A step's ask, after database_make_password(): what the server gets instead of it. */
+enum op_verdict postgresql_make_verifier(struct op *flow);
+
+/* Of the last result; "" and 0 when there is none. */
+const char *postgresql_cell(const struct sql_result *result, size_t row, size_t col);
+uint64_t postgresql_number(const struct postgresql_script *script, size_t row, size_t col);
+
+#endif
