@@ -27,6 +27,9 @@ enum query {
 	Q_INSTANCE_INSERT,
 	Q_INSTANCE_UPDATE,
 	Q_INSTANCE_COUNTS,
+	Q_KEY_ADD,
+	Q_KEYS_MOVE,
+	Q_KEYS_MOVED,
 	Q_BINDING_FIND,
 	Q_BINDING_GET,
 	Q_BINDING_INSERT,
@@ -94,6 +97,7 @@ struct db_counts {
 };
 
 struct db_ops;
+struct row_instance;
 
 /* A statement that is being filled in or read. */
 struct db_stmt {
@@ -141,6 +145,8 @@ struct db_ops {
 	int (*lease)(struct db *s, struct str owner);
 	/* Rows have been purged. NULL: nothing to be done. */
 	int (*purged)(struct db *s);
+	/* A new instance is to be found by its key. NULL: an index does that. */
+	int (*keyed)(struct db *s, const struct row_instance *row);
 	/* The op's first answer is due. NULL: nobody wants to know. */
 	void (*answered)(struct db *s, int64_t op);
 	/* The op was written, as it is now. NULL: nobody wants to know. */

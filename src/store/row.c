@@ -437,6 +437,8 @@ int row_instance_put(struct db *s, struct row_instance *row)
 	db_bind_int(stmt, c++, (int64_t)i->created);
 	db_bind_int(stmt, c++, (int64_t)i->changed);
 	rc = db_run(s, stmt);
+	if (rc == 0 && row->fresh && s->ops->keyed)
+		rc = s->ops->keyed(s, row);
 	if (rc != 0)
 		return rc;
 	s->counts.instances += (uint64_t)row_instance_exists(i->state);

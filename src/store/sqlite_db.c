@@ -2,9 +2,12 @@
 #include "store/sqlite_db.h"
 
 #include "core/failpoint.h"
+#include "store/row.h"
 #include "store/sqlite_schema.h"
 
-#define LOOKS_MAX 8 /* for more calls, before a commit */
+#define LOOKS_MAX 8     /* for more calls, before a commit */
+#define SLICE_BITS 4    /* the keys of new instances are moved by these slices, */
+#define SLICE_EVERY 128 /* one when so many have been added */
 
 #define INSTANCE                                                                                 \
 	"seq, key, platform, id, service_id, plan_id, organization, space, state, usable, rev, " \
@@ -20,7 +23,9 @@
 	" ended, before, error, http_status, flags, description"
 
 static const char *const texts[Q_LAST] = {
-	[Q_INSTANCE_FIND] = "SELECT " INSTANCE " FROM instance WHERE key = ?1",
+	[Q_INSTANCE_FIND] = "SELECT " INSTANCE " FROM (SELECT seq AS at FROM instance_new"
+			    " WHERE key = ?1 UNION ALL SELECT seq FROM instance_at WHERE key = ?1)"
+			    " CROSS JOIN instance ON seq = at",
 	[Q_INSTANCE_GET] = "SELECT " INSTANCE " FROM instance WHERE seq = ?1",
 	[Q_INSTANCE_INSERT] = "INSERT INTO instance VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,"
 			      " ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
@@ -32,6 +37,10 @@ static const char *const texts[Q_LAST] = {
 		" WHERE seq = ?1",
 	[Q_INSTANCE_COUNTS] =
 		"UPDATE instance SET n_bindings = ?2, n_binding_ops = ?3 WHERE seq = ?1",
+	[Q_KEY_ADD] = "INSERT INTO instance_new VALUES (?1, ?2)",
+	[Q_KEYS_MOVE] = "INSERT OR IGNORE INTO instance_at SELECT key, seq FROM instance_new"
+			" WHERE key BETWEEN ?1 AND ?2",
+	[Q_KEYS_MOVED] = "DELETE FROM instance_new WHERE key BETWEEN ?1 AND ?2",
 	[Q_BINDING_FIND] = "SELECT " BINDING " FROM binding WHERE instance = ?1 AND key = ?2",
 	[Q_BINDING_GET] = "SELECT " BINDING " FROM binding WHERE seq = ?1",
 	[Q_BINDING_INSERT] = "INSERT INTO binding VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,"
@@ -224,6 +233,18 @@ static int ops_numbered(struct db *db, enum table table, int64_t seq)
 	return 0;
 }
 
+static int ops_keyed(struct db *db, const struct row_instance *row)
+{
+	struct db_stmt *stmt = db_stmt(db, Q_KEY_ADD);
+
+	if (!stmt)
+		return ERR_STORE;
+	db_bind_int(stmt, 1, row->key);
+	db_bind_int(stmt, 2, row->i.seq);
+	container_of(db, struct sqlite_db, db)->n_new++;
+	return db_run(db, stmt);
+}
+
 static int ops_waiting(struct db *db, uint64_t *n)
 {
 	int verb;
@@ -291,6 +312,7 @@ const struct db_ops sqlite_ops = {
 	.writing = ops_writing,
 	.next = ops_next,
 	.numbered = ops_numbered,
+	.keyed = ops_keyed,
 	.waiting = ops_waiting,
 	.stats = ops_stats,
 	.purged = ops_purged,
@@ -344,11 +366,37 @@ void db_end(struct sqlite_db *s, struct call *call, int status)
 	list_append(&s->turn, &call->soon.node);
 }
 
+/* Which slice is the next one is forgotten with the process: it makes no difference. */
+static int move_keys(struct sqlite_db *s)
+{
+	static const enum query both[] = { Q_KEYS_MOVE, Q_KEYS_MOVED };
+	uint64_t first = (uint64_t)s->slice << (64 - SLICE_BITS);
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(both); i++) {
+		struct db_stmt *stmt = db_stmt(&s->db, both[i]);
+
+		if (!stmt)
+			return ERR_STORE;
+		db_bind_int(stmt, 1, (int64_t)first);
+		db_bind_int(stmt, 2, (int64_t)(first | UINT64_MAX >> SLICE_BITS));
+		if (db_run(&s->db, stmt) != 0)
+			return ERR_STORE;
+	}
+	s->slice = (s->slice + 1) % (1u << SLICE_BITS);
+	s->n_new -= SLICE_EVERY;
+	return 0;
+}
+
 static int commit(struct sqlite_db *s)
 {
 	uint64_t start = uv_hrtime();
-	bool failed = s->lost || (s->wrote && failpoint("store.commit")) ||
-		      prepare(s, "COMMIT", &s->commit) != 0 || run(s, s->commit) != 0;
+	bool failed;
+
+	while (s->n_new >= SLICE_EVERY && !s->lost)
+		s->lost = move_keys(s) != 0;
+	failed = s->lost || (s->wrote && failpoint("store.commit")) ||
+		 prepare(s, "COMMIT", &s->commit) != 0 || run(s, s->commit) != 0;
 
 	s->in_tx = false;
 	s->lost = false;

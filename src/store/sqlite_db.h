@@ -37,6 +37,7 @@ struct sqlite_db {
 	bool complained;                   /* of this turn */
 	uint32_t n_calls, n_seen, n_looks; /* of this turn; at the latest look for more; looks */
 	struct db_counts at_tx;
+	uint32_t n_new, slice; /* keys since a slice of the new ones was moved; the next to move */
 	struct store_reseal *reseal; /* goes on in reseal_soon */
 	struct soon reseal_soon;
 	struct metric commits, commit_failures, commit_seconds;

@@ -48,8 +48,24 @@ static const char version_1[] =
 	"CREATE INDEX op_live ON op (state, service, seq, verb) WHERE state <> 2;"
 	"CREATE INDEX op_old ON op (ended) WHERE old AND state = 2;";
 
+/* An index of all instances grows until each insert changes a page of its own, after all. So the
+ * keys of new instances are gathered in a small table, and moved in the order of keys, some of them
+ * at a time: then each page of the large one takes many. Both are looked into. */
+static const char version_2[] =
+	"CREATE TABLE instance_new (key INTEGER NOT NULL, seq INTEGER NOT NULL,"
+	" PRIMARY KEY (key, seq)) WITHOUT ROWID;"
+	"CREATE TABLE instance_at (key INTEGER NOT NULL, seq INTEGER NOT NULL,"
+	" PRIMARY KEY (key, seq)) WITHOUT ROWID;"
+	"INSERT INTO instance_at SELECT key, seq FROM instance ORDER BY key, seq;"
+	"DROP INDEX instance_key;"
+	"CREATE TRIGGER instance_deleted AFTER DELETE ON instance BEGIN"
+	" DELETE FROM instance_new WHERE key = old.key AND seq = old.seq;"
+	" DELETE FROM instance_at WHERE key = old.key AND seq = old.seq;"
+	" END;";
+
 static const struct schema_step steps[] = {
 	{ version_1, 1 },
+	{ version_2, 2 },
 };
 
 const struct schema sqlite_schema = { steps, ARRAY_LEN(steps) };

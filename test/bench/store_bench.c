@@ -171,12 +171,15 @@ static double run_raw(const char *from, const char *path, unsigned total)
 	must(sqlite3_open(path, &db) == SQLITE_OK, db);
 	must(sqlite3_exec(db, setup, NULL, NULL, NULL) == SQLITE_OK, db);
 	schema = statement(source, "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL"
-				   " ORDER BY type DESC");
+				   " ORDER BY type <> 'table'");
 	while (sqlite3_step(schema) == SQLITE_ROW)
 		must(sqlite3_exec(db, (const char *)sqlite3_column_text(schema, 0), NULL, NULL,
 				  NULL) == SQLITE_OK,
 		     db);
 	sqlite3_finalize(schema);
+	must(sqlite3_exec(db, "CREATE INDEX instance_key ON instance (key)", NULL, NULL, NULL) ==
+		     SQLITE_OK,
+	     db);
 	instances = statement(source, "SELECT * FROM instance ORDER BY seq");
 	ops = statement(source, "SELECT * FROM op ORDER BY seq");
 	columns[0] = sqlite3_column_count(instances);

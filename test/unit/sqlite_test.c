@@ -467,6 +467,108 @@ static void test_killed_at_commit(void **state)
 }
 #endif
 
+/* -- the keys of instances ------------------------------------------------------------------ */
+
+#define MANY 300
+
+static const char *name(struct fixture *f, size_t i)
+{
+	return arena_printf(&f->arena, "many-%zu", i);
+}
+
+/* One transaction takes them all. */
+static void make_many(struct fixture *f)
+{
+	static const struct store_end ok = { .result = STORE_SUCCEEDED };
+	struct store_begin c[MANY];
+	struct ended ended[MANY];
+	size_t i;
+
+	for (i = 0; i < MANY; i++) {
+		c[i] = verb(f, STORE_PROVISION, name(f, i), NULL);
+		c[i].at_once = &ok;
+		arm(&c[i].call, &ended[i]);
+		store_begin(f->store, &c[i]);
+	}
+	for (i = 0; i < MANY; i++) {
+		assert_true(loop_run_until(&f->loop, &ended[i].done));
+		assert_int_equal(ended[i].status, 0);
+		assert_int_equal(c[i].result, BEGUN_ENDED);
+	}
+}
+
+static void find_many(struct fixture *f)
+{
+	int64_t first = look(f, name(f, 0), NULL).instance.seq;
+	size_t i;
+
+	for (i = 0; i < MANY; i++)
+		assert_int_equal(look(f, name(f, i), NULL).instance.seq, first + (int64_t)i);
+	assert_int_equal(look(f, "many-x", NULL).instance.seq, 0);
+}
+
+/* Each key is in one of the two tables, and only there. */
+static void assert_keys(const char *path, int64_t n)
+{
+	assert_int_equal(ask(path, "SELECT count(*) FROM instance"), n);
+	assert_int_equal(ask(path, "SELECT count(*) FROM (SELECT key, seq FROM instance_new"
+				   " UNION ALL SELECT key, seq FROM instance_at)"),
+			 n);
+	assert_int_equal(ask(path, "SELECT count(*) FROM (SELECT key, seq FROM instance INTERSECT"
+				   " SELECT * FROM (SELECT key, seq FROM instance_new"
+				   " UNION ALL SELECT key, seq FROM instance_at))"),
+			 n);
+}
+
+static void test_keys_move(void **state)
+{
+	struct fixture *f = *state;
+	struct store_purge purge = { .keep_ended = 0, .keep_gone = 0, .max = 2 * MANY };
+	size_t i;
+
+	make_many(f);
+	find_many(f);
+	fixture_close(f);
+	assert_keys(f->path, MANY);
+	/* two of the sixteen slices */
+	assert_int_equal(ask(f->path, "SELECT count(*) > 0 AND max(key) < 1 << 61 AND min(key) >= 0"
+				      " FROM instance_at"),
+			 1);
+	assert_int_equal(ask(f->path, "SELECT count(*) FROM instance_new"
+				      " WHERE key BETWEEN 0 AND (1 << 61) - 1"),
+			 0);
+	fixture_open(f);
+	find_many(f);
+	for (i = 0; i < MANY; i += 2)
+		at_once(f, STORE_DEPROVISION, name(f, i), NULL);
+	pass(f, 1);
+	assert_int_equal(RUN(f, store_purge, &purge), 0);
+	for (i = 0; i < MANY; i++)
+		assert_int_equal(look(f, name(f, i), NULL).instance.seq != 0, i % 2);
+	fixture_close(f);
+	assert_keys(f->path, MANY / 2);
+	fixture_open(f);
+}
+
+/* A store of version 1 is one with an index. */
+static void test_keys_of_version_1(void **state)
+{
+	struct fixture *f = *state;
+
+	make_many(f);
+	fixture_close(f);
+	change(f->path, "DROP TRIGGER instance_deleted; DROP TABLE instance_new;"
+			"DROP TABLE instance_at; CREATE INDEX instance_key ON instance (key);"
+			"UPDATE meta SET value = 1 WHERE name IN ('version', 'oldest')");
+	fixture_open(f);
+	find_many(f);
+	fixture_close(f);
+	assert_keys(f->path, MANY);
+	assert_int_equal(ask(f->path, "SELECT count(*) FROM instance_new"), 0);
+	assert_int_equal(ask(f->path, "SELECT value FROM meta WHERE name = 'oldest'"), 2);
+	fixture_open(f);
+}
+
 /* -- the schema ----------------------------------------------------------------------------- */
 
 static const struct schema_step first_steps[] = {
@@ -573,6 +675,8 @@ int main(int argc, char **argv)
 		TEST(test_new_key),
 		TEST(test_unreadable),
 		TEST(test_disk_full),
+		TEST(test_keys_move),
+		TEST(test_keys_of_version_1),
 		TEST(test_migration),
 #ifdef OSBD_FAILPOINTS
 		TEST(test_killed_at_commit),
