@@ -84,7 +84,9 @@ static int run(const struct command *command, int argc, char **argv)
 	}
 	if (argc > command->takes) {
 		fprintf(stderr, "osbd %s: takes %s\n", command->name,
-			command->takes ? "one argument" : "no argument");
+			command->takes > 1 ? "fewer arguments"
+			: command->takes   ? "one argument"
+					   : "no argument");
 		return usage(command);
 	}
 	if (command->needs_pair && (!config || !to)) {

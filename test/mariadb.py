@@ -96,12 +96,12 @@ class MariaDB:
 
     def residue(self):
         """Databases, users, grants and marks that are not the server's own."""
+        marks = "SELECT name FROM osbd.marks" if self.sql("SHOW DATABASES LIKE 'osbd'") else ""
         return sorted(filter(None, self.sql(
             "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA "
             "WHERE SCHEMA_NAME REGEXP '^d[0-9a-f]{31}$';"
             "SELECT User FROM mysql.user WHERE User REGEXP '^b[0-9a-f]{31}$';"
-            "SELECT Db FROM mysql.db WHERE Db REGEXP '^d[0-9a-f]{31}$';"
-            "SELECT name FROM osbd.marks").split("\n")))
+            "SELECT Db FROM mysql.db WHERE Db REGEXP '^d[0-9a-f]{31}$';" + marks).split("\n")))
 
     def start(self, **settings):
         """Starts it and waits until it answers."""

@@ -85,7 +85,8 @@ extern const struct conf_key database_server_rows[];
 	  .max = DATABASE_SERVERS,                                                                 \
 	  .rows = database_server_rows,                                                            \
 	  .doc = "The servers that databases of this service stand on. Of those that a "           \
-		 "plan may use, a new one goes to the one with most room." },                      \
+		 "plan may use, a new one goes to the one with most room, then with the "          \
+		 "fewest." },                                                                      \
 		{ .name = "dashboard_url",                                                         \
 		  .type = CONF_STRING,                                                             \
 		  .flags = CONF_HIDDEN | CONF_NONEMPTY,                                            \

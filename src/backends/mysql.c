@@ -184,13 +184,12 @@ static struct mysql_op *op_of(struct op *flow)
 	return container_of(osb_op_of(flow), struct mysql_op, osb);
 }
 
-static void start_script(struct op *flow, const struct database_server *server,
+static void start_script(struct mysql_op *op, struct arena *arena,
+			 const struct database_server *server,
 			 enum mysql_next (*next)(struct mysql_script *, struct buf *))
 {
-	struct mysql_op *op = op_of(flow);
 	struct reach *reach = &mysql_of(op->osb.backend)->reach[server->index];
 
-	database_names(&op->osb, op->database, op->user);
 	snprintf(op->lock, sizeof(op->lock), "osbd.%s",
 		 op->osb.binding_id.n ? op->user : op->database);
 	op->http = 0;
@@ -198,8 +197,8 @@ static void start_script(struct op *flow, const struct database_server *server,
 	op->server = server;
 	op->ready = &reach->ready;
 	op->script.pool = &reach->pool;
-	op->script.arena = &flow->arena;
-	op->script.lock = next == mysql_next_room ? NULL : op->lock;
+	op->script.arena = arena;
+	op->script.lock = next == mysql_next_room || next == mysql_next_marks ? NULL : op->lock;
 	op->script.next = next;
 	mysql_script_start(&op->script);
 }
@@ -218,8 +217,9 @@ static enum op_verdict ask(struct op *flow,
 		return OP_NEXT; /* nothing was begun */
 	if (!server)
 		return op_fail(flow, ERR_NOENT, "it is not known where the database stands");
+	database_names(osb, op_of(flow)->database, op_of(flow)->user);
 	op_call(flow, &op_of(flow)->script.call);
-	start_script(flow, server, next);
+	start_script(op_of(flow), &flow->arena, server, next);
 	return OP_WAIT;
 }
 
@@ -246,16 +246,19 @@ static void looked(struct call *call, int status)
 {
 	struct mysql_op *op = call->data;
 	const struct database_plan *plan = op->osb.plan->data;
+	uint64_t databases;
 	double room;
 
 	if (status < 0) {
 		op->unanswered |= UINT64_C(1) << op->server->index;
 	} else {
-		room = database_room(op->server, plan, mysql_number(&op->script, 0, 0),
-				     mysql_number(&op->script, 0, 1));
-		if (room >= 0 && (!op->best || room > op->best_room)) {
+		databases = mysql_number(&op->script, 0, 0);
+		room = database_room(op->server, plan, databases, mysql_number(&op->script, 0, 1));
+		if (room >= 0 && (!op->best || room > op->best_room ||
+				  (room == op->best_room && databases < op->best_databases))) {
 			op->best = op->server;
 			op->best_room = room;
+			op->best_databases = databases;
 		}
 	}
 	look_on(op);
@@ -277,7 +280,7 @@ static void look_on(struct mysql_op *op)
 	op->candidates &= ~(UINT64_C(1) << i);
 	op->script.call.done = looked;
 	op->script.call.data = op;
-	start_script(&op->osb.job.op, &database->config.servers[i], mysql_next_room);
+	start_script(op, &op->osb.job.op.arena, &database->config.servers[i], mysql_next_room);
 }
 
 static void cancel_look(struct call *call)
@@ -409,6 +412,99 @@ static enum op_verdict hand_out(struct op *flow)
 	return OP_NEXT;
 }
 
+/* -- what is on the servers ------------------------------------------------------------------- */
+
+static struct str name_of(struct backend *backend, struct str instance_id, struct str binding_id,
+			  struct arena *arena)
+{
+	char name[DATABASE_NAME];
+
+	(void)backend;
+	database_derive(instance_id, binding_id, name);
+	return arena_str(arena, str_of(name));
+}
+
+static void survey_next(struct backend_survey *survey, struct mysql_op *op, size_t server)
+{
+	const struct database *database = container_of(op->osb.backend, struct database, base);
+
+	if (server == database->config.n_servers)
+		call_end(&survey->call, 0);
+	else
+		start_script(op, survey->arena, &database->config.servers[server],
+			     mysql_next_marks);
+}
+
+static void surveyed(struct call *call, int status)
+{
+	struct backend_survey *survey = call->data;
+	struct mysql_op *op = survey->own;
+	const struct my_result *rows = &op->script.request.result;
+	struct backend_thing *things;
+	size_t i;
+
+	if (status < 0) {
+		err_set(&survey->err, status, "server %.*s: %.300s", STR_ARG(op->server->name),
+			op->script.err.text);
+		call_end(&survey->call, status);
+		return;
+	}
+	things = arena_alloc(survey->arena, (survey->n + rows->rows + 1) * sizeof(*things));
+	if (survey->n)
+		memcpy(things, survey->things, survey->n * sizeof(*things));
+	survey->things = things;
+	for (i = 0; i < rows->rows; i++)
+		things[survey->n++] = (struct backend_thing){
+			.name = my_cell(rows, i, 0),
+			.binding = str_is(my_cell(rows, i, 1), "1"),
+			.there = str_is(my_cell(rows, i, 2), "1"),
+			.where = op->server->name,
+			.at = op->server->index,
+		};
+	survey_next(survey, op, op->server->index + 1);
+}
+
+static struct mysql_op *survey_op(struct backend *backend, struct backend_survey *survey,
+				  call_done done)
+{
+	struct mysql_op *op = arena_new(survey->arena, struct mysql_op);
+
+	op->osb.backend = backend;
+	op->script.call.done = done;
+	op->script.call.data = survey;
+	survey->own = op;
+	call_begin(&survey->call, NULL);
+	return op;
+}
+
+static void survey(struct backend *backend, struct backend_survey *survey)
+{
+	survey_next(survey, survey_op(backend, survey, surveyed), 0);
+}
+
+static void removed(struct call *call, int status)
+{
+	struct backend_survey *survey = call->data;
+	struct mysql_op *op = survey->own;
+
+	if (status < 0)
+		survey->err = op->script.err;
+	call_end(&survey->call, status);
+}
+
+static void remove_thing(struct backend *backend, struct backend_survey *survey,
+			 const struct backend_thing *thing)
+{
+	struct mysql_op *op = survey_op(backend, survey, removed);
+	const struct database *database = container_of(backend, struct database, base);
+
+	op->osb.binding_id = thing->binding ? thing->name : (struct str){ 0 };
+	snprintf(thing->binding ? op->user : op->database, DATABASE_NAME, "%.*s",
+		 STR_ARG(thing->name));
+	start_script(op, survey->arena, &database->config.servers[thing->at],
+		     thing->binding ? mysql_next_unbind : mysql_next_deprovision);
+}
+
 #define WITHIN SEC(40), SEC(1)
 
 static const struct op_step provision_steps[] = {
@@ -455,6 +551,9 @@ const struct backend_type backend_mysql = {
 	.start = mysql_start,
 	.stop = mysql_stop,
 	.attributes = database_attributes,
+	.survey = survey,
+	.remove = remove_thing,
+	.name_of = name_of,
 	.verb = {
 		[STORE_PROVISION] = VERB(provision_steps),
 		[STORE_UPDATE] = VERB(update_steps),

@@ -121,6 +121,19 @@ enum mysql_next mysql_next_room(struct mysql_script *script, struct buf *text)
 	return MYSQL_RUN;
 }
 
+enum mysql_next mysql_next_marks(struct mysql_script *script, struct buf *text)
+{
+	if (script->at++)
+		return MYSQL_END;
+	script->tolerated = ER_NO_SUCH_TABLE; /* nothing was ever made there */
+	buf_puts(text,
+		 "SELECT name, name <> of_database AS is_user, IF(name <> of_database, "
+		 "EXISTS (SELECT 1 FROM mysql.user WHERE User = name), "
+		 "EXISTS (SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = name)) "
+		 "FROM osbd.marks ORDER BY is_user DESC, name");
+	return MYSQL_RUN;
+}
+
 /* What must hold for a promise to be kept, of all other databases. */
 static void put_promised(struct buf *text, const struct mysql_op *op, bool count)
 {

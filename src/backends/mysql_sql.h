@@ -4,6 +4,7 @@
  * may be run again from its start after a crash at any statement:
  *
  *   room         how much is promised already
+ *   marks        all of them: name, is it a user, is it there
  *   provision    table of marks, look, mark if there is room, CREATE DATABASE
  *   update       look how much is used, promise more or less, limits of all users
  *   deprovision  look, DROP DATABASE, unmark
@@ -40,10 +41,12 @@ struct mysql_op {
 	uint64_t candidates, unanswered; /* servers, as bits */
 	const struct database_server *best;
 	double best_room;
+	uint64_t best_databases;
 	struct call look; /* from server to server */
 };
 
 enum mysql_next mysql_next_room(struct mysql_script *script, struct buf *text);
+enum mysql_next mysql_next_marks(struct mysql_script *script, struct buf *text);
 enum mysql_next mysql_next_provision(struct mysql_script *script, struct buf *text);
 enum mysql_next mysql_next_deprovision(struct mysql_script *script, struct buf *text);
 enum mysql_next mysql_next_update(struct mysql_script *script, struct buf *text);

@@ -1,6 +1,6 @@
 /* osbd orphans: what may be left over, for a person to look at. */
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cmd/cmd.h"
+#include "cmd/survey.h"
 
 #include <stdio.h>
 
@@ -79,12 +79,12 @@ static int list_kind(struct setup *setup, enum store_list_kind kind, size_t *n)
 static int orphans(const char *config, int argc, char **argv)
 {
 	struct setup setup;
-	size_t n = 0, unreadable = 0;
+	size_t n = 0, outside = 0, unreadable = 0;
 	int rc, end;
 
-	(void)argc;
-	(void)argv;
 	rc = setup_config(&setup, config);
+	if (rc == 0)
+		rc = setup_catalog(&setup);
 	if (rc == 0)
 		rc = setup_store(&setup);
 	if (rc == 0)
@@ -92,20 +92,32 @@ static int orphans(const char *config, int argc, char **argv)
 	if (rc == 0)
 		rc = list_kind(&setup, STORE_LIST_UNREADABLE, &unreadable);
 	if (rc == 0)
-		fprintf(stderr, "%zu orphans, %zu rows that no key opens\n", n, unreadable);
+		rc = survey_all(&setup, argv, argc, &outside);
+	if (rc == 0)
+		fprintf(stderr, "%zu orphans, %zu rows that no key opens\n", n + outside,
+			unreadable);
 	end = setup_finish(&setup);
 	return rc ? rc : end;
 }
 
 const struct command command_orphans = {
 	.name = "orphans",
-	.synopsis = "-c FILE",
-	.summary = "list what a failed operation may have left over",
+	.synopsis = "-c FILE [NAME...]",
+	.summary = "list what may be left over, here and on the servers of services",
 	.help = "Lists objects whose creation failed and could not be undone, and objects whose\n"
 		"deletion failed, a line each, tab-separated: kind, state, instance id, binding "
 		"id,\n"
 		"service, and why. Then rows that no key opens. A DELETE of the object by the\n"
-		"platform tries again. The store must not be open in a running osbd.\n",
+		"platform tries again.\n"
+		"\n"
+		"Then what services with servers of their own have there, in the same form:\n"
+		"`unknown` carries osbd's mark, but the store knows nothing of it; `missing` is "
+		"in\n"
+		"the store, but not there. An unknown one goes only when it is named: NAME is its\n"
+		"third column, without quotes.\n"
+		"\n"
+		"An SQLite store must not be open in a running osbd.\n",
+	.takes = 1000,
 	.needs_config = true,
 	.run = orphans,
 };

@@ -84,7 +84,7 @@ struct backend_env {
 	const struct config *config;
 	struct metrics *metrics;
 	const struct log *log; /* NULL: nobody listens */
-	const char *run_dir; /* absolute, 0700, there: for directories of runs */
+	const char *run_dir;   /* absolute, 0700, there: for directories of runs */
 	struct backend_net *net;
 };
 
@@ -147,6 +147,25 @@ struct backend_request {
 
 #define BACKEND_TWO_A_CORE UINT32_MAX
 
+/* Something outside that a backend has marked as its own. */
+struct backend_thing {
+	struct str name;
+	struct str where; /* for people: the server */
+	bool binding;     /* it stands for a binding, not for an instance */
+	bool there;       /* false: only the mark is */
+	size_t at;        /* the backend's */
+};
+
+struct backend_survey {
+	struct call call;    /* done: 0, or err says why */
+	struct arena *arena; /* lives until done */
+	/* out, of survey: what stands for bindings before what stands for their instance */
+	struct backend_thing *things;
+	size_t n;
+	struct err err;
+	void *own; /* the backend's */
+};
+
 struct backend_type {
 	const char *name;     /* as `backend:` in the configuration */
 	const char *doc;      /* a line for help texts */
@@ -172,6 +191,14 @@ struct backend_type {
 	/* What GET of an instance adds to metadata.attributes: an object, or NULL. */
 	const struct json *(*attributes)(struct backend *backend, struct str instance_id,
 					 struct arena *arena);
+	/* For `osbd orphans`; all three or none. What is there outside that carries osbd's mark. */
+	void (*survey)(struct backend *backend, struct backend_survey *survey);
+	/* Takes one of them away. */
+	void (*remove)(struct backend *backend, struct backend_survey *survey,
+		       const struct backend_thing *thing);
+	/* The name that the object's thing has; binding_id {NULL, 0}: of an instance. */
+	struct str (*name_of)(struct backend *backend, struct str instance_id,
+			      struct str binding_id, struct arena *arena);
 	struct backend_verb verb[STORE_VERBS]; /* EXPIRE runs UNBIND's */
 	/* When a verb differs from plan to plan; NULL: the table. */
 	const struct backend_verb *(*verb_of)(struct backend *backend, const struct plan *plan,

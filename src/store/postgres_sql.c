@@ -93,6 +93,12 @@ static const struct sql_stmt stmts[Q_LAST] = {
 	QUERY(Q_LIST_BINDINGS, "list_bindings", 2,
 	      "SELECT " BINDING("") " FROM binding WHERE instance = $1 AND seq > $2"
 				    " AND state IN (2, 4, 6, 7) ORDER BY seq"),
+	QUERY(Q_LIST_ALL_INSTANCES, "all_instances", 2,
+	      "SELECT " INSTANCE("") " FROM instance WHERE state NOT IN (0, 5, 9) AND seq > $1"
+				     " ORDER BY seq LIMIT $2"),
+	QUERY(Q_LIST_ALL_BINDINGS, "all_bindings", 2,
+	      "SELECT " BINDING("") " FROM binding WHERE state NOT IN (0, 5, 8, 9) AND seq > $1"
+				    " ORDER BY seq LIMIT $2"),
 	QUERY(Q_SCAN_INSTANCES, "scan_instances", 2,
 	      "SELECT seq, data FROM instance WHERE seq > $1 ORDER BY seq LIMIT $2"),
 	QUERY(Q_SCAN_BINDINGS, "scan_bindings", 2,

@@ -82,6 +82,11 @@ static const char *const texts[Q_LAST] = {
 				   " WHERE orphan AND seq > ?1 ORDER BY seq LIMIT ?2",
 	[Q_LIST_BINDINGS] = "SELECT " BINDING " FROM binding WHERE instance = ?1 AND seq > ?2"
 			    " AND state IN (2, 4, 6, 7) ORDER BY seq",
+	[Q_LIST_ALL_INSTANCES] = "SELECT " INSTANCE " FROM instance"
+				 " WHERE state NOT IN (0, 5, 9) AND seq > ?1 ORDER BY seq LIMIT ?2",
+	[Q_LIST_ALL_BINDINGS] = "SELECT " BINDING " FROM binding"
+				" WHERE state NOT IN (0, 5, 8, 9) AND seq > ?1"
+				" ORDER BY seq LIMIT ?2",
 	[Q_SCAN_INSTANCES] = "SELECT seq, data FROM instance"
 			     " WHERE seq > ?1 ORDER BY seq",
 	[Q_SCAN_BINDINGS] = "SELECT seq, data FROM binding WHERE seq > ?1 ORDER BY seq",

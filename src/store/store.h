@@ -289,6 +289,7 @@ enum store_list_kind {
 	STORE_LIST_ORPHANS, /* DIRTY objects, and READY ones whose last verb was a delete that failed */
 	STORE_LIST_BINDINGS,   /* of one instance, that exist for the backend */
 	STORE_LIST_UNREADABLE, /* rows that no key opens */
+	STORE_LIST_ALL,        /* instances and bindings that exist for the backend, or may */
 };
 
 struct store_listed {

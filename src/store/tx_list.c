@@ -112,10 +112,11 @@ static int list_expired(struct db *s, struct store_list *c, size_t *size)
 	return 0;
 }
 
-static int list_orphans(struct db *s, struct store_list *c, size_t *size)
+static int list_both(struct db *s, struct store_list *c, enum query of_instances,
+		     enum query of_bindings, size_t *size)
 {
-	struct db_stmt *instances = db_stmt(s, Q_LIST_INSTANCE_ORPHANS);
-	struct db_stmt *bindings = db_stmt(s, Q_LIST_BINDING_ORPHANS);
+	struct db_stmt *instances = db_stmt(s, of_instances);
+	struct db_stmt *bindings = db_stmt(s, of_bindings);
 	int rc = 0;
 
 	if (!instances || !bindings)
@@ -242,7 +243,10 @@ static int list(struct db *s, struct store_list *c)
 		rc = list_expired(s, c, &size);
 		break;
 	case STORE_LIST_ORPHANS:
-		rc = list_orphans(s, c, &size);
+		rc = list_both(s, c, Q_LIST_INSTANCE_ORPHANS, Q_LIST_BINDING_ORPHANS, &size);
+		break;
+	case STORE_LIST_ALL:
+		rc = list_both(s, c, Q_LIST_ALL_INSTANCES, Q_LIST_ALL_BINDINGS, &size);
 		break;
 	case STORE_LIST_BINDINGS:
 		rc = list_of_instance(s, c, &size);

@@ -101,6 +101,8 @@ def test_configuration_is_needed(command):
     assert code == 2 and "-c needs a file name" in err
     code, out, err = cli(command, "--config")
     assert code == 2 and "--config needs a file name" in err
+    if command == "orphans":  # takes names
+        return
     code, out, err = cli(command, "-c", "x.yml", "y.yml")
     assert code == 2 and "takes no argument" in err
 

@@ -2,6 +2,7 @@
 """What a service of MySQL databases does over several servers and over time, on real MariaDBs: room,
 quotas, TLS, changes of passwords and plans. Names of tests begin with the requirement they show."""
 import re
+import subprocess
 import threading
 import time
 
@@ -346,3 +347,48 @@ def test_bad_configurations(osbd, change, words):
         start(osbd, services)
     assert "ended with 3" in str(refused.value)
     assert words in str(refused.value) and "services[0].config" in str(refused.value)
+
+
+# -- what is left over -----------------------------------------------------------------------------
+
+def orphans(b, *names):
+    done = subprocess.run([rig.BINARY, "orphans", "-c", b.d.config, *names], timeout=60,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    return done.returncode, [line.split("\t") for line in done.stdout.splitlines()], done.stderr
+
+
+def test_orphans_on_the_servers(osbd, server, second):
+    services = service([row(server), row(second, "two")])
+    b, other = start(osbd, services), start(osbd, services)
+    kept, lost = b.made("mariadb", "small"), b.made("mariadb", "small")
+    kept_bid, lost_bid = b.bound(kept, "mariadb", "small"), b.bound(lost, "mariadb", "small")
+    kept_c, lost_c = credentials(b, kept, kept_bid), credentials(b, lost, lost_bid)
+    foreign = other.made("mariadb", "small")  # of a broker whose store is lost
+    c = credentials(other, foreign, other.bound(foreign, "mariadb", "small"))
+    for one in (b, other):
+        one.d.stop()
+
+    def line(kind, name):
+        where = "one" if name in server.residue() else "two"
+        return [kind, "unknown", f'"{name}"', "-", '"mariadb"',
+                f"on {where}: it carries osbd's mark, and osbd knows nothing of it"]
+    assert orphans(b) == (0, [line("user", c["username"]), line("database", c["name"])],
+                          "2 orphans, 0 rows that no key opens\n")
+    # looking changes nothing; what is known, or is not there, is not removed
+    before = server.residue(), second.residue()
+    code, lines, err = orphans(b, kept_c["name"], "d" + "0" * 31)
+    assert code == 1 and len(lines) == 2 and kept_c["name"] in err and "d0000" in err
+    assert (server.residue(), second.residue()) == before
+    # somebody has dropped a database and its user by hand
+    for my in (server, second):
+        my.sql(f"DROP DATABASE IF EXISTS {lost_c['name']}; DROP USER IF EXISTS {lost_c['username']}")
+    code, lines, err = orphans(b, c["username"], c["name"])
+    assert code == 0 and f"removed {c['username']}\nremoved {c['name']}\n" in err, err
+    assert sorted(line[:4] for line in lines) == [["binding", "missing", f'"{lost}"', f'"{lost_bid}"'],
+                                                  ["instance", "missing", f'"{lost}"', "-"]]
+    assert any(line[5] == f"{lost_c['name']} is not on any server of the service" for line in lines)
+    assert not {c["name"], c["username"]} & set(server.residue() + second.residue())
+    b.d.start()
+    assert sql(kept_c, "SELECT 1")[1]
+    gone(b, (kept, kept_bid), (lost, lost_bid))
+    assert server.residue() + second.residue() == []
