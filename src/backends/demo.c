@@ -512,7 +512,7 @@ static const struct backend_verb *demo_verb(struct backend *backend, const struc
 		KIND(pure_make_steps, .pure = true, .quick = true);
 	static const struct backend_verb make[2][2][2] = {
 		/* quick; answers; no_halt */
-		{ { KIND(make_steps), KIND(make_steps, .no_halt = true) },
+		{ { KIND(make_steps, .quick = false), KIND(make_steps, .no_halt = true) },
 		  { KIND(make_steps, .answer = "prepare"),
 		    KIND(make_steps, .answer = "prepare", .no_halt = true) } },
 		{ { KIND(make_steps, .quick = true),
@@ -524,7 +524,7 @@ static const struct backend_verb *demo_verb(struct backend *backend, const struc
 		KIND(pure_unmake_steps, .pure = true, .quick = true);
 	static const struct backend_verb unmake[2] = {
 		/* quick */
-		KIND(unmake_steps),
+		KIND(unmake_steps, .quick = false),
 		KIND(unmake_steps, .quick = true),
 	};
 	const struct demo_plan *own = plan->data;
