@@ -196,6 +196,7 @@ static void start_script(struct mysql_op *op, struct arena *arena,
 	op->no_room = false;
 	op->server = server;
 	op->ready = &reach->ready;
+	op->script.name = op->osb.job.op.name ? op->osb.job.op.name : "orphans";
 	op->script.pool = &reach->pool;
 	op->script.arena = arena;
 	op->script.lock = next == mysql_next_room || next == mysql_next_marks ? NULL : op->lock;

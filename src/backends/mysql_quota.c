@@ -195,6 +195,7 @@ static void look(struct mysql_quota *quota)
 	quota->running = true;
 	quota->i = 0;
 	arena_init(&quota->arena);
+	quota->script.name = "quota";
 	quota->script.pool = &quota->pool;
 	quota->script.arena = &quota->arena;
 	quota->script.next = next;

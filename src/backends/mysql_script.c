@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "backends/mysql_script.h"
 
+#include "core/failpoint.h"
+
 #include <mysqld_error.h>
 #include <stdlib.h>
 
@@ -165,6 +167,7 @@ static void went(struct call *call, int status)
 	struct mysql_script *script = call->data;
 	const struct my_result *result = &script->request.result;
 
+	(void)failpoint("mysql.%s.reply", script->name);
 	if (script->call.canceled && status == 0)
 		status = err_set(&script->request.err, ERR_CANCELED, "canceled");
 	if (status == ERR_ACCESS && script->step == CONNECT && !script->tried &&
@@ -208,6 +211,7 @@ static void went(struct call *call, int status)
 static void run(struct mysql_script *script, int step, const char *what)
 {
 	struct my_request *request = &script->request;
+	bool cut = failpoint("mysql.%s.send", script->name);
 
 	script->step = step;
 	if (step != RUN)
@@ -229,6 +233,8 @@ static void run(struct mysql_script *script, int step, const char *what)
 	if (my_query_start(script->conn, request) < 0)
 		abort(); /* it is up, and nothing runs on it */
 	request->call.data = script;
+	if (cut)
+		my_conn_cut(script->conn);
 }
 
 static void cancel(struct call *call)

@@ -21,6 +21,7 @@ enum mysql_next { MYSQL_RUN, MYSQL_END, MYSQL_FAIL };
 
 struct mysql_script {
 	struct call call;
+	const char *name; /* of the verb, for failpoints: mysql.NAME.send and mysql.NAME.reply */
 	struct my_pool *pool;
 	struct arena *arena;
 	const char *lock;      /* at most 64 characters of [a-z0-9.]; NULL: none is needed */

@@ -111,6 +111,12 @@ bool my_conn_alive(const struct my_conn *conn)
 	       (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
 }
 
+void my_conn_cut(struct my_conn *conn)
+{
+	if (conn->mysql)
+		shutdown((int)conn->server->lib->mysql_get_socket(conn->mysql), SHUT_RDWR);
+}
+
 /* Codes that the client library makes up itself. */
 static bool is_local(unsigned code)
 {

@@ -104,6 +104,8 @@ int my_close_start(struct my_conn *conn, struct my_request *request) MUST_CHECK;
 void my_conn_drop(struct my_conn *conn);
 /* Up, and the server has neither ended it nor said anything unasked. */
 bool my_conn_alive(const struct my_conn *conn);
+/* As if the network had gone: for failpoints. */
+void my_conn_cut(struct my_conn *conn);
 
 static inline struct str my_cell(const struct my_result *result, size_t row, size_t col)
 {
