@@ -6,7 +6,7 @@
  *   |      it ends its results go into the memo.
  * collect  the results become the operation's, or its failure; the directory goes.
  *
- * The memo: {run: {action, began, exit | signal, fields, message, dashboard_url, broken}, forth}.
+ * The memo: {run: {action, exit | signal, fields, message, dashboard_url, broken}, forth}.
  * `forth` is the `run` of the way forth, once the operation goes back. A way back without it has
  * nothing to undo. */
 /* SPDX-License-Identifier: Apache-2.0 */
@@ -107,7 +107,6 @@ static enum op_verdict begin(struct osb_op *op)
 	struct json *run = json_object(arena);
 
 	json_set_cstr(arena, run, "action", store_verb_name(bundle_verb_now(op)));
-	json_set_int(arena, run, "began", (int64_t)loop_wall(op->job.op.loop));
 	json_set(arena, op->job.op.memo, "run", run);
 	return OP_NEXT;
 }
@@ -232,8 +231,7 @@ static enum op_verdict run(struct op *flow)
 {
 	struct osb_op *op = osb_op_of(flow);
 	const char *action = json_str(json_get(run_of(op), "action")).p;
-	uint64_t now = loop_wall(flow->loop), deadline = bundle_config_of(op)->deadline;
-	int64_t began = (int64_t)now;
+	uint64_t passed = op_step_elapsed(flow), deadline = bundle_config_of(op)->deadline;
 	int exit_code = -1, signal = 0, rc;
 
 	if (!action)
@@ -247,12 +245,11 @@ static enum op_verdict run(struct op *flow)
 	}
 	if (rc == ERR_BUSY)
 		return wait_for_it(flow);
-	(void)json_to_int(json_get(run_of(op), "began"), &began);
-	if (now >= (uint64_t)began + deadline) {
+	if (passed >= deadline) {
 		clean_up(op, bundle_dir(op, action), true);
 		return too_late(op);
 	}
-	return start(op, action, (uint64_t)began + deadline - now);
+	return start(op, action, deadline - passed);
 }
 
 /* Cut off while osbd is there: somebody killed the supervisor, or osbd was stopped for long. */

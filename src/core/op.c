@@ -125,6 +125,11 @@ static int64_t due(const struct op *op)
 	return at;
 }
 
+uint64_t op_step_elapsed(const struct op *op)
+{
+	return (uint64_t)((int64_t)loop_now(op->loop) - op->step_began);
+}
+
 static bool too_late(const struct op *op)
 {
 	return (int64_t)loop_now(op->loop) >= due(op);

@@ -135,6 +135,9 @@ enum op_verdict op_fail(struct op *op, int code, const char *fmt, ...) PRINTF_LI
  * code of op->err. */
 int op_run_pure(struct op *op) MUST_CHECK;
 
+/* ms since the step began, across restarts. */
+uint64_t op_step_elapsed(const struct op *op);
+
 /* The memo as text, in the arena. */
 struct str op_memo_text(struct op *op);
 

@@ -193,7 +193,7 @@ static void send_binding(struct exchange *ex)
 
 	if (binding->state == STORE_EXPIRED || binding->state == STORE_EXPIRING ||
 	    (binding->state == STORE_READY && binding->expires_at &&
-	     binding->expires_at <= loop_wall(ex->broker->loop))) {
+	     binding->expires_at <= store_now(ex->broker->store))) {
 		answer_error(ex, 404, "NotFound", "the service binding has expired");
 		return;
 	}

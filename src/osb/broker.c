@@ -142,7 +142,11 @@ struct broker *broker_create(const struct broker_options *options)
 	log_child(&broker->log, options->log);
 	broker->gen = generation_ref(options->gen);
 	broker->store = options->store;
-	broker->flows = (struct flows){ .loop = options->loop, .log = &broker->log };
+	broker->flows = (struct flows){
+		.loop = options->loop,
+		.store = options->store,
+		.log = &broker->log,
+	};
 	broker->journal = journal_create(&journal);
 	apply(broker);
 	broker->expiry = expiry_create(broker);

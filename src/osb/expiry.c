@@ -55,7 +55,7 @@ static uint64_t look_every(struct expiry *expiry)
 
 static uint64_t until_next(struct expiry *expiry)
 {
-	uint64_t now = loop_wall(expiry->broker->loop), next = expiry->list.next;
+	uint64_t now = store_now(expiry->broker->store), next = expiry->list.next;
 	uint64_t every = look_every(expiry);
 
 	if (!next || next > now + every)

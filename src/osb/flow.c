@@ -247,12 +247,12 @@ static void set_instance_data(struct osb_op *op, struct store_end *end)
 	end->data = json_text(arena, data);
 }
 
-static void set_binding_data(struct osb_op *op, struct store_end *end)
+/* now: the store's */
+static void set_binding_data(struct osb_op *op, struct store_end *end, uint64_t now)
 {
 	const struct json *own = osb_results(op), *private = json_get(own, "private");
 	struct arena *arena = &op->job.op.arena;
 	struct json *data = json_object(arena), *response;
-	uint64_t now = loop_wall(op->job.op.loop);
 
 	response = json_shared(json_get(own, "response"));
 	json_set(arena, data, "parameters", json_shared(op->parameters));
@@ -266,7 +266,7 @@ static void set_binding_data(struct osb_op *op, struct store_end *end)
 	}
 }
 
-static void set_failure(struct osb_op *op, struct store_end *end)
+static void set_failure(struct osb_op *op, struct store_end *end, uint64_t now)
 {
 	const struct json *error = json_get(osb_results(op), "error");
 	int64_t value;
@@ -279,16 +279,16 @@ static void set_failure(struct osb_op *op, struct store_end *end)
 	if (op->job.op.left_over && op->verb == STORE_PROVISION)
 		set_instance_data(op, end); /* what its DELETE will need */
 	if (op->job.op.left_over && op->verb == STORE_BIND)
-		set_binding_data(op, end);
+		set_binding_data(op, end, now);
 }
 
-static void fill_end(struct osb_op *op, struct store_end *end)
+static void fill_end(struct osb_op *op, struct store_end *end, uint64_t now)
 {
 	const struct json *own = osb_results(op);
 	struct arena *arena = &op->job.op.arena;
 
 	if (op->job.op.failed) {
-		set_failure(op, end);
+		set_failure(op, end, now);
 		return;
 	}
 	end->description = json_str(json_get(own, "description"));
@@ -307,7 +307,7 @@ static void fill_end(struct osb_op *op, struct store_end *end)
 		end->maintenance = json_str(json_get(op->request, "maintenance"));
 		return;
 	case STORE_BIND:
-		set_binding_data(op, end);
+		set_binding_data(op, end, now);
 		return;
 	case STORE_DEPROVISION:
 	case STORE_UNBIND:
@@ -321,7 +321,7 @@ static void flow_result(struct journal_op *job, struct store_end *end)
 {
 	struct osb_op *op = container_of(job, struct osb_op, job);
 
-	fill_end(op, end);
+	fill_end(op, end, store_now(journal_store(job->journal)));
 }
 
 const struct journal_user osb_journal_user = { make_flow, flow_result, free_flow, knows_flow };
@@ -358,7 +358,7 @@ int flow_run_pure(const struct flows *flows, const struct store_begin *begin,
 	if (!op)
 		return err->code;
 	rc = op_run_pure(&op->job.op);
-	fill_end(op, end);
+	fill_end(op, end, store_now(flows->store));
 	end->result = STORE_SUCCEEDED;
 	end->error = arena_str(arena, end->error);
 	end->description = arena_str(arena, end->description);

@@ -17,6 +17,7 @@ extern const struct journal_user osb_journal_user; /* data: struct flows */
 
 struct flows {
 	struct loop *loop;
+	const struct store *store;
 	const struct log *log;
 	struct generation *gen; /* the current one; the broker holds it */
 };

@@ -78,7 +78,7 @@ static void answer_last(struct exchange *ex)
 	bool about_binding = ex->binding_id.n != 0;
 	enum store_state state = about_binding ? ex->get.binding.state : ex->get.instance.state;
 	uint64_t changed = about_binding ? ex->get.binding.changed : ex->get.instance.changed;
-	uint64_t now = loop_wall(ex->broker->loop);
+	uint64_t now = store_now(ex->broker->store);
 	const char *what = about_binding ? "service binding" : "service instance";
 	struct json *body;
 

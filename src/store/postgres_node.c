@@ -63,7 +63,7 @@ struct node_call {
 	struct pg *pg;
 	struct store_renew *renew; /* or */
 	struct store_leave *leave;
-	uint64_t sent;                                      /* loop_wall() */
+	uint64_t sent;                                      /* loop_now() */
 	size_t lease, keys, halted, waiting, clock, oldest; /* indexes of results */
 };
 
@@ -114,8 +114,8 @@ static void renewed(struct call *call, int status)
 	for (i = 0; i < c->n_halted; i++)
 		c->halted[i] = sql_get_int(&results[n->halted], i, 0);
 	c->waiting = (uint32_t)sql_get_int(&results[n->waiting], 0, 0);
-	store->skew = sql_get_int(&results[n->clock], 0, 0) -
-		      (int64_t)((n->sent + loop_wall(store->loop)) / 2);
+	store->epoch = sql_get_int(&results[n->clock], 0, 0) -
+		       (int64_t)((n->sent + loop_now(store->loop)) / 2);
 	node_end(n, &c->call, 0);
 }
 
@@ -125,7 +125,7 @@ static struct node_call *node_call(struct pg *pg, void (*done)(struct call *call
 
 	n->pg = pg;
 	pg->n_node_calls++;
-	n->sent = loop_wall(pg->db.store.loop);
+	n->sent = loop_now(pg->db.store.loop);
 	sql_tx_init(&n->sql, &n->arena);
 	n->sql.call.done = done;
 	n->sql.repeat = true;

@@ -247,8 +247,8 @@ static enum sql_next read_meta(struct pg_prepare *p)
 
 	failpoint("store.migrated"); /* not committed yet */
 	pg_choose_key(p->pg, result(p, p->nodes));
-	db->store.skew =
-		sql_get_int(result(p, p->clock), 0, 0) - (int64_t)loop_wall(db->store.loop);
+	db->store.epoch =
+		sql_get_int(result(p, p->clock), 0, 0) - (int64_t)loop_now(db->store.loop);
 	rows = meta_row(p, "id", &row);
 	if (rows) {
 		struct str id = sql_get_str(rows, row, 2);

@@ -414,20 +414,23 @@ struct store {
 	const struct store_type *type;
 	struct loop *loop;
 	struct log log;
-	int64_t skew;               /* ms by which the store's clock is ahead of loop_wall() */
-	const uint64_t *test_clock; /* tests: instead of both */
+	int64_t epoch; /* the store's own clock, ms since 1970, when loop_now() was 0; 0: it has none */
+	const uint64_t *test_clock; /* tests: instead of any other */
 	bool outdated; /* a newer binary has changed the schema: this one writes nothing more */
 	/* whoever runs ops here; from the loop */
 	void (*on_event)(void *data, enum store_event event, int64_t op);
 	void *event_data;
 };
 
-/* The store's clock, ms since 1970. */
+/* The store's clock, ms since 1970: dates in rows are its dates. With a clock of its own, what this
+ * machine thinks the date is does not count. */
 static inline uint64_t store_now(const struct store *store)
 {
 	if (store->test_clock)
 		return *store->test_clock;
-	return (uint64_t)((int64_t)loop_wall(store->loop) + store->skew);
+	if (store->epoch)
+		return (uint64_t)((int64_t)loop_now(store->loop) + store->epoch);
+	return loop_wall(store->loop);
 }
 
 struct db;

@@ -94,7 +94,7 @@ static void finish_text(void *data)
 
 static void take_stats(struct admin *admin, const struct store_stats *stats)
 {
-	uint64_t now = loop_wall(admin->options.loop);
+	uint64_t now = store_now(admin->options.store);
 	int verb;
 
 	for (verb = 0; verb < STORE_VERBS; verb++) {
