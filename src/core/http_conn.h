@@ -38,7 +38,7 @@
 #define HTTP_LINGER_BYTES (32 << 20)
 #define HTTP_LINGER_MS 2000
 #define HTTP_READ_BUFFER (64 << 10)
-#define HTTP_SPARE_MAX 32
+#define HTTP_SPARE_MAX 64
 #define HTTP_PEER_MAX 46
 
 enum conn_state {

@@ -117,8 +117,10 @@ static void begin_bind(struct exchange *ex, const struct rotation *rotation)
 	json_set(ex->arena, request, "context", json_shared(context));
 	json_set(ex->arena, request, "predecessor_response",
 		 json_copy(ex->arena, rotation->response));
+	ex->given = (struct flow_given){ data, request };
 	b->data = json_text(ex->arena, data);
-	b->request = json_text(ex->arena, request);
+	if (!pure)
+		b->request = json_text(ex->arena, request);
 	b->service_id = instance->service_id;
 	b->plan_id = instance->plan_id;
 	b->predecessor = rotation->id;

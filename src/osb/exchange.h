@@ -63,6 +63,7 @@ struct exchange {
 	unsigned changed;                   /* times the row changed under us */
 	void (*then)(struct exchange *ex);  /* when the rows have been read */
 	void (*again)(struct exchange *ex); /* when they have changed since */
+	struct flow_given given;
 	struct store_end at_once;
 	/* the calls in flight, one at a time */
 	struct users_check check;

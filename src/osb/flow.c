@@ -70,13 +70,16 @@ static const struct json *object_of(struct arena *arena, const struct json *data
 }
 
 /* Sealed data is ours: what cannot be parsed is a damaged row. */
-static int parse(struct arena *arena, struct str text, const char *what, const struct json **out,
-		 struct err *err)
+static int parse(struct arena *arena, const struct json *given, struct str text, const char *what,
+		 const struct json **out, struct err *err)
 {
 	static const struct json_limits limits = { 64 << 20, JSON_DEPTH_CAP };
 	struct json *v;
 	int rc;
 
+	*out = given;
+	if (given)
+		return 0;
 	*out = json_object(arena);
 	if (!text.n)
 		return 0;
@@ -87,15 +90,19 @@ static int parse(struct arena *arena, struct str text, const char *what, const s
 	return 0;
 }
 
-static int read_data(struct osb_op *op, const struct store_claimed *row, struct err *err)
+static int read_data(struct osb_op *op, const struct store_claimed *row,
+		     const struct flow_given *given, struct err *err)
 {
+	bool provision = row->op.verb == STORE_PROVISION, bind = row->op.verb == STORE_BIND;
 	struct arena *arena = &op->job.op.arena;
 	const struct json *instance, *binding, *request;
-	bool about_binding = row->binding.seq != 0 || row->op.verb == STORE_BIND;
+	bool about_binding = row->binding.seq != 0 || bind;
 
-	if (parse(arena, row->instance.data, "instance data", &instance, err) < 0 ||
-	    parse(arena, row->binding.data, "binding data", &binding, err) < 0 ||
-	    parse(arena, row->op.request, "request", &request, err) < 0)
+	if (parse(arena, provision ? given->data : NULL, row->instance.data, "instance data",
+		  &instance, err) < 0 ||
+	    parse(arena, bind ? given->data : NULL, row->binding.data, "binding data", &binding,
+		  err) < 0 ||
+	    parse(arena, given->request, row->op.request, "request", &request, err) < 0)
 		return err->code;
 	op->request = request;
 	op->instance_parameters = object_of(arena, instance, "parameters");
@@ -140,7 +147,7 @@ static void free_flow(struct journal_op *job)
 }
 
 static struct osb_op *make_op(const struct flows *flows, const struct store_claimed *row,
-			      struct err *err)
+			      const struct flow_given *given, struct err *err)
 {
 	const struct offering *offering =
 		catalog_offering_named(flows->gen->catalog, row->op.service);
@@ -194,7 +201,7 @@ static struct osb_op *make_op(const struct flows *flows, const struct store_clai
 	log_field(&flow->log, "instance", op->instance_id);
 	if (op->binding_id.n)
 		log_field(&flow->log, "binding", op->binding_id);
-	if (read_data(op, row, err) < 0) {
+	if (read_data(op, row, given, err) < 0) {
 		op->job.given_up = true; /* the backend has not seen it */
 		free_flow(&op->job);
 		return NULL;
@@ -228,7 +235,8 @@ static bool knows_flow(void *data, const struct store_op *row,
 
 static struct journal_op *make_flow(void *data, const struct store_claimed *row, struct err *err)
 {
-	struct osb_op *op = make_op(data, row, err);
+	static const struct flow_given none;
+	struct osb_op *op = make_op(data, row, &none, err);
 
 	return op ? &op->job : NULL;
 }
@@ -327,9 +335,10 @@ static void flow_result(struct journal_op *job, struct store_end *end)
 const struct journal_user osb_journal_user = { make_flow, flow_result, free_flow, knows_flow };
 
 int flow_run_pure(const struct flows *flows, const struct store_begin *begin,
-		  const struct offering *offering, const struct plan *plan,
-		  const struct store_instance *instance, const struct store_binding *binding,
-		  struct arena *arena, struct store_end *end, struct err *err)
+		  const struct flow_given *given, const struct offering *offering,
+		  const struct plan *plan, const struct store_instance *instance,
+		  const struct store_binding *binding, struct arena *arena, struct store_end *end,
+		  struct err *err)
 {
 	struct store_claimed row = { 0 };
 	struct osb_op *op;
@@ -354,7 +363,7 @@ int flow_run_pure(const struct flows *flows, const struct store_begin *begin,
 		row.binding.predecessor = begin->predecessor;
 	}
 	memset(end, 0, sizeof(*end));
-	op = make_op(flows, &row, err);
+	op = make_op(flows, &row, given, err);
 	if (!op)
 		return err->code;
 	rc = op_run_pure(&op->job.op);

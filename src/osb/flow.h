@@ -30,12 +30,18 @@ struct str same_binding(struct arena *arena, struct str service_id, struct str p
 			const struct json *bind_resource, struct str predecessor,
 			const struct json *parameters);
 
-/* Runs a pure verb now, before its row exists: what journal_begin takes as at_once. begin has its
- * data and request; instance and binding are as they were read (binding may be NULL). 0: *end is
- * filled, in arena; negative: it failed, err says why, and end has http_status and error. */
+/* A begin's data and request, objects, before they become text. NULL: the text is parsed. */
+struct flow_given {
+	const struct json *data, *request;
+};
+
+/* Runs a pure verb now, before its row exists: what journal_begin takes as at_once. begin or given
+ * has its data and request; instance and binding are as they were read (binding may be NULL). 0:
+ * *end is filled, in arena; negative: it failed, err says why, and end has http_status and error. */
 int flow_run_pure(const struct flows *flows, const struct store_begin *begin,
-		  const struct offering *offering, const struct plan *plan,
-		  const struct store_instance *instance, const struct store_binding *binding,
-		  struct arena *arena, struct store_end *end, struct err *err) MUST_CHECK;
+		  const struct flow_given *given, const struct offering *offering,
+		  const struct plan *plan, const struct store_instance *instance,
+		  const struct store_binding *binding, struct arena *arena, struct store_end *end,
+		  struct err *err) MUST_CHECK;
 
 #endif

@@ -41,8 +41,8 @@ void instance_put(struct exchange *ex)
 	struct store_begin *b = &ex->begin.begin;
 	const struct json *context = NULL;
 	static const struct store_instance none;
+	struct json *data, *request;
 	struct str version;
-	struct json *data;
 	bool pure;
 
 	ex->verb = STORE_PROVISION;
@@ -53,8 +53,11 @@ void instance_put(struct exchange *ex)
 	data = json_object(ex->arena);
 	json_set(ex->arena, data, "parameters", json_shared(ex->parameters));
 	json_set(ex->arena, data, "context", json_shared(context));
+	request = operate_request(ex);
+	ex->given = (struct flow_given){ data, request };
 	b->data = json_text(ex->arena, data);
-	b->request = json_text(ex->arena, operate_request(ex));
+	if (!pure) /* else nobody asks for it any more when the row is written */
+		b->request = json_text(ex->arena, request);
 	b->service_id = ex->offering->id;
 	b->plan_id = ex->plan->id;
 	b->maintenance = ex->plan->maintenance;

@@ -404,8 +404,8 @@ void operate(struct exchange *ex, bool pure, const struct store_instance *instan
 			 ->no_halt;
 	b->at_once = NULL;
 	if (pure) {
-		if (flow_run_pure(&ex->broker->flows, b, ex->offering, ex->plan, instance, binding,
-				  ex->arena, &ex->at_once, &err) < 0) {
+		if (flow_run_pure(&ex->broker->flows, b, &ex->given, ex->offering, ex->plan,
+				  instance, binding, ex->arena, &ex->at_once, &err) < 0) {
 			struct store_op failed = {
 				.http_status = ex->at_once.http_status,
 				.error = ex->at_once.error,
