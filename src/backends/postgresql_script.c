@@ -16,6 +16,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "backends/postgresql_script.h"
 
+#include "core/failpoint.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -241,6 +243,8 @@ static void ask(struct postgresql_script *script, int i, const struct buf *text,
 	pg_conn_send_text(conn, text->p, params, n,
 			  (struct pg_note){ .kind = PG_STATEMENT, .whose = script });
 	pg_conn_sync(conn, script);
+	if (script->step == RUN || script->step == INSIDE)
+		failpoint("postgresql.sent");
 }
 
 static void put_lock(struct postgresql_script *script)

@@ -1,25 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Databases on a real PostgreSQL, as an application and as the server's operator see them. Names of
 tests begin with the requirement that they show."""
-import os
 import re
-import subprocess
 import urllib.parse
 
 import broker
+import postgresql
 import pytest
 import rig
 import servers
+from postgresql import Session, residue, sql
 
 
 @pytest.fixture(scope="module")
 def server():
-    with servers.Postgres(hba=["host all all 127.0.0.1/32 scram-sha-256"],
-                          log_statement="all") as pg:
-        # no superuser
-        pg.sql("ALTER ROLE osbd CREATEDB CREATEROLE")
-        pg.sql("GRANT pg_signal_backend TO osbd")
-        pg.sql("REVOKE ALL ON DATABASE osbd FROM PUBLIC")
+    with postgresql.server(log_statement="all") as pg:
         yield pg
 
 
@@ -37,53 +32,6 @@ def services(pg, **more):
 @pytest.fixture(scope="module")
 def b(server, osbd_module):
     return broker.start(osbd_module, services(server))
-
-
-def psql(credentials):
-    """psql with exactly what was handed out."""
-    return ["psql", "-XqAt", credentials["uri"]]
-
-
-class Session:
-    """An application that keeps its connection: a statement a line."""
-
-    def __init__(self, credentials):
-        self.process = subprocess.Popen(
-            psql(credentials), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, env={"PATH": os.environ["PATH"]})
-
-    def ask(self, statement):
-        """The first line of what comes; "" when the session has ended without a word."""
-        try:
-            self.process.stdin.write(statement + ";\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            pass
-        return self.process.stdout.readline().strip()
-
-    def close(self):
-        self.process.kill()
-        self.process.communicate()
-
-
-def sql(credentials, *statements):
-    """(what they printed, whether all went well), on a connection of its own."""
-    each = [word for statement in statements for word in ("-c", statement)]
-    done = subprocess.run([*psql(credentials), "-v", "ON_ERROR_STOP=1", *each],
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=30,
-                          env={"PATH": os.environ["PATH"]})
-    return done.stdout.strip(), done.returncode == 0
-
-
-def residue(pg):
-    """What the server has that is not its own."""
-    return sorted(filter(None, pg.sql(
-        "SELECT 'database ' || datname FROM pg_database WHERE datname ~ '^[a-z][0-9a-f]{31}$' UNION ALL "
-        "SELECT 'role ' || rolname FROM pg_roles WHERE rolname ~ '^[a-z][0-9a-f]{31}$' UNION ALL "
-        "SELECT 'setting ' || setrole::regrole FROM pg_db_role_setting UNION ALL "
-        "SELECT 'session ' || application_name FROM pg_stat_activity "
-        "WHERE application_name LIKE 'osbd %' UNION ALL "
-        "SELECT 'mark ' || name FROM osbd.marks", "osbd").split("\n")))
 
 
 def provision(b, plan="small"):
