@@ -55,11 +55,12 @@ def sql(credentials, *statements):
 
 def residue(pg):
     """What the server has that is not its own."""
+    marks = pg.sql("SELECT to_regclass('osbd.marks')", "osbd")
     return sorted(filter(None, pg.sql(
         "SELECT 'database ' || datname FROM pg_database WHERE datname ~ '^[a-z][0-9a-f]{31}$' UNION ALL "
         "SELECT 'role ' || rolname FROM pg_roles WHERE rolname ~ '^[a-z][0-9a-f]{31}$' UNION ALL "
-        "SELECT 'setting ' || setrole::regrole FROM pg_db_role_setting UNION ALL "
-        "SELECT 'mark ' || name FROM osbd.marks", "osbd").split("\n")))
+        "SELECT 'setting ' || setrole::regrole FROM pg_db_role_setting" +
+        (" UNION ALL SELECT 'mark ' || name FROM osbd.marks" if marks else ""), "osbd").split("\n")))
 
 
 def sessions(pg, of="osbd [db][0-9a-f]{31}"):

@@ -1,6 +1,6 @@
 /* The way of a script:
  *
- *   WAIT -> CONNECT -- password refused --> AGAIN -> CONNECT
+ *   WAIT -> CONNECT, ENTER -- password refused --> CONNECT_AGAIN, ENTER_AGAIN: the other one
  *             |
  *             v
  *            LOCK -- held by another --> HOLDER -> PAUSE -> LOCK
@@ -31,7 +31,8 @@
 enum {
 	WAIT,
 	CONNECT,
-	AGAIN,
+	CONNECT_AGAIN,
+	ENTER_AGAIN,
 	LOCK,
 	HOLDER,
 	PAUSE,
@@ -211,6 +212,7 @@ static void dial(struct postgresql_script *script, int step, const char *databas
 	int rc;
 
 	script->step = step;
+	script->password = server->password;
 	put_option(&url, "host", server->host);
 	buf_printf(&url, "port=%u ", server->port);
 	put_option(&url, "user", server->user);
@@ -428,6 +430,7 @@ static void on_up(struct pg_conn *conn)
 {
 	struct postgresql_script *script = side_of(conn)->script;
 
+	script->tried = false;
 	switch (script->step) {
 	case CONNECT:
 		if (script->lock)
@@ -453,6 +456,7 @@ static bool is_awaited(const struct postgresql_side *side)
 {
 	switch (side->script->step) {
 	case ENTER:
+	case ENTER_AGAIN:
 	case GUARD:
 	case INSIDE:
 		return is_side(side, POSTGRESQL_WITHIN);
@@ -534,9 +538,9 @@ static void on_lost(struct pg_conn *conn, const struct err *why)
 	}
 	if (script->step == KILL)
 		end(script, ERR_CANCELED);
-	else if (script->step == CONNECT && why->code == ERR_ACCESS && !script->tried &&
+	else if (conn->state == PG_CONNECTING && why->code == ERR_ACCESS && !script->tried &&
 		 script->server->passwords[1])
-		script->step = AGAIN; /* when this one is closed */
+		script->step = script->step == CONNECT ? CONNECT_AGAIN : ENTER_AGAIN;
 	else
 		failed(script, script->err.code);
 }
@@ -550,11 +554,14 @@ static void on_closed(struct pg_conn *conn)
 	conn->state = PG_UNUSED;
 	if (script->step == LEAVE) {
 		go_inside(script);
-	} else if (script->step == AGAIN) {
+	} else if (script->step == CONNECT_AGAIN || script->step == ENTER_AGAIN) {
+		bool enter = script->step == ENTER_AGAIN;
+
 		script->tried = true;
-		script->server->password = !script->server->password;
+		script->server->password = !script->password;
 		script->err.code = 0;
-		dial(script, CONNECT, script->server->database);
+		dial(script, enter ? ENTER : CONNECT,
+		     enter ? script->inside : script->server->database);
 	} else if (script->step == CLOSE && !any_open(script)) {
 		ended(script);
 	}

@@ -78,7 +78,8 @@ struct postgresql_script {
 	struct list node; /* while it waits for its turn */
 	struct soon soon;
 	struct buf text, own;  /* next's; the machinery's */
-	bool resolving, tried; /* tried: both passwords */
+	bool resolving, tried; /* tried: one password was refused */
+	int password;          /* of the latest try */
 	int step, status;
 };
 

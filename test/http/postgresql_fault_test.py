@@ -70,7 +70,7 @@ def test_a_predecessor_is_ended(b, server):
 def test_N5_only_a_predecessor_is_ended(b, server):
     iid, other = provision(b), provision(b)
     one, two = (n.split()[1] for n in residue(server) if n.startswith("database"))
-    _, c = bind(b, other)
+    bid, c = bind(b, other)
     near = two if two == c["name"] else one
     held = Held(server, f"SELECT pg_advisory_lock({key(near)}), pg_sleep(600)", "osbd%20" + near)
     app = postgresql.Session(c)
@@ -79,6 +79,9 @@ def test_N5_only_a_predecessor_is_ended(b, server):
     assert held.process.poll() is None and app.ask("SELECT 2") == "2"
     held.close()
     app.close()
+    assert b.unbind(other, bid, "postgresql", "small").status_code == 200
+    gone(b, other)
+    assert residue(server) == []
 
 
 def test_2_server_down_and_daemon_killed(b, server):
