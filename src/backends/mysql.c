@@ -400,17 +400,14 @@ static enum op_verdict ask_unbind(struct op *flow)
 	return ask(flow, mysql_next_unbind);
 }
 
-static enum op_verdict hand_out(struct op *flow)
+static enum op_verdict bound(struct op *flow, int status)
 {
-	struct osb_op *osb = osb_op_of(flow);
-	struct str unknown;
-	const struct database_server *server = database_server(osb, &unknown);
+	struct mysql_op *op = op_of(flow);
 
-	if (!server)
-		return op_fail(flow, ERR_NOENT, "server %.*s is not in the configuration any more",
-			       STR_ARG(unknown));
-	database_hand_out(osb, server, "mysql", "&sslMode=VERIFY_CA", "?ssl-mode=VERIFY_CA");
-	return OP_NEXT;
+	if (status == 0)
+		database_hand_out(&op->osb, op->server, "mysql", "&sslMode=VERIFY_CA",
+				  "?ssl-mode=VERIFY_CA");
+	return taken(flow, status);
 }
 
 /* -- what is on the servers ------------------------------------------------------------------- */
@@ -526,8 +523,7 @@ static const struct op_step deprovision_steps[] = {
 
 static const struct op_step bind_steps[] = {
 	{ "prepare", database_make_password, NULL, 0, 0 },
-	{ "create", ask_bind, taken, WITHIN },
-	{ "hand_out", hand_out, NULL, 0, 0 },
+	{ "create", ask_bind, bound, WITHIN },
 	{ 0 },
 };
 

@@ -114,15 +114,18 @@ void random_bytes(void *p, size_t n)
 void random_id(char *out, size_t n)
 {
 	static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyz";
-	size_t i;
+	unsigned char bytes[32];
+	size_t i = 0, at = sizeof(bytes);
 
-	for (i = 0; i < n; i++) {
-		unsigned char byte;
-
-		do
-			random_bytes(&byte, 1);
-		while (byte >= 252); /* 7 * 36: every digit is as likely */
-		out[i] = digits[byte % 36];
+	while (i < n) {
+		if (at == sizeof(bytes)) {
+			random_bytes(bytes, sizeof(bytes));
+			at = 0;
+		}
+		if (bytes[at] < 252) /* 7 * 36: every digit is as likely */
+			out[i++] = digits[bytes[at] % 36];
+		at++;
 	}
 	out[n] = '\0';
+	mem_wipe(bytes, sizeof(bytes));
 }

@@ -1,5 +1,6 @@
-/* What libmariadb waits for, uv_poll waits for. libmariadb may close its socket in any step, so
- * the poll is stopped around each, and closed before the request's done runs.
+/* What libmariadb waits for, uv_poll waits for, from the first wait until the socket goes. libmariadb
+ * may close that in any step, so it is looked at after each. Between two requests whatever comes
+ * is the connection's end.
  *
  *   RESOLVING --> CONNECTING --> (up)       the next address after one that failed
  *   QUERYING --> STORING --> (up)
@@ -23,8 +24,8 @@
 
 struct my_poll {
 	uv_poll_t uv;
-	struct my_conn *conn;
-	int fd;
+	struct my_conn *conn; /* NULL: it is being closed */
+	int fd, events;
 };
 
 enum { IDLE, RESOLVING, CONNECTING, QUERYING, STORING, CLOSING, KILLING };
@@ -36,14 +37,26 @@ static void next_address(struct my_conn *conn);
 
 static void on_poll_closed(uv_handle_t *handle)
 {
-	struct my_poll *poll = handle->data;
-	struct my_conn *conn = poll->conn;
-	struct my_request *request = conn->request;
+	mem_free(handle->data);
+}
 
-	mem_free(poll);
+static void on_event(uv_poll_t *uv, int status, int events);
+
+static void watch(struct my_conn *conn, int events)
+{
+	if (conn->poll->events == events)
+		return;
+	conn->poll->events = events;
+	uv_poll_start(&conn->poll->uv, events, on_event);
+}
+
+static void leave_poll(struct my_conn *conn)
+{
+	if (!conn->poll)
+		return;
+	conn->poll->conn = NULL;
+	uv_close((uv_handle_t *)&conn->poll->uv, on_poll_closed);
 	conn->poll = NULL;
-	conn->request = NULL;
-	call_end(&request->call, conn->status);
 }
 
 static void finish(struct my_conn *conn, int status)
@@ -53,22 +66,19 @@ static void finish(struct my_conn *conn, int status)
 	timer_stop(&conn->deadline);
 	timer_stop(&conn->pause);
 	conn->step = IDLE;
-	conn->status = status;
 	if (status < 0 && !request->err.code)
 		err_set(&request->err, status, "%s", err_str(status));
 	if (status < 0 && request->what)
 		err_wrap(&request->err, "%s", request->what);
-	if (conn->poll) {
-		if (!uv_is_closing((uv_handle_t *)&conn->poll->uv))
-			uv_close((uv_handle_t *)&conn->poll->uv, on_poll_closed);
-		return;
-	}
+	if (conn->poll)
+		watch(conn, UV_READABLE);
 	conn->request = NULL;
 	call_end_soon(conn->loop, &request->call, status);
 }
 
 static void closed(struct my_conn *conn)
 {
+	leave_poll(conn);
 	conn->mysql = NULL;
 	conn->up = false;
 	my_relay_leave(conn->relay);
@@ -77,8 +87,7 @@ static void closed(struct my_conn *conn)
 
 static void forget(struct my_conn *conn)
 {
-	if (conn->poll)
-		uv_poll_stop(&conn->poll->uv);
+	leave_poll(conn);
 	if (conn->rows)
 		conn->server->lib->mysql_free_result(conn->rows);
 	conn->rows = NULL;
@@ -238,8 +247,7 @@ static void give_up(struct my_conn *conn, int code)
 		call_cancel(&conn->lookup.call);
 		return;
 	}
-	if (conn->poll)
-		uv_poll_stop(&conn->poll->uv);
+	leave_poll(conn);
 	fd = (int)conn->server->lib->mysql_get_socket(conn->mysql);
 	if (fd >= 0)
 		shutdown(fd, SHUT_RDWR);
@@ -277,8 +285,6 @@ static void cancel(struct call *call)
 
 static void ready(struct my_conn *conn, int what)
 {
-	if (conn->poll)
-		uv_poll_stop(&conn->poll->uv);
 	timer_stop(&conn->pause);
 	went_on(conn, cont(conn, what));
 }
@@ -288,6 +294,12 @@ static void on_event(uv_poll_t *uv, int status, int events)
 	struct my_poll *poll = uv->data;
 	int what = 0;
 
+	if (!poll->conn->request) { /* nobody has asked anything: it is over */
+		forget(poll->conn);
+		return;
+	}
+	if (poll->conn->step == IDLE)
+		return; /* about to be told */
 	if (status < 0) /* whoever reads finds out what is wrong */
 		events = UV_READABLE | UV_WRITABLE;
 	if (events & (UV_READABLE | UV_DISCONNECT))
@@ -302,11 +314,6 @@ static void on_event(uv_poll_t *uv, int status, int events)
 static void on_pause(struct timer *timer)
 {
 	ready(container_of(timer, struct my_conn, pause), MYSQL_WAIT_TIMEOUT);
-}
-
-static void on_moved(uv_handle_t *handle)
-{
-	mem_free(handle->data);
 }
 
 static void wait_for(struct my_conn *conn, int wait)
@@ -325,10 +332,6 @@ static void wait_for(struct my_conn *conn, int wait)
 		events |= UV_PRIORITIZED;
 	if (!events)
 		return;
-	if (conn->poll && conn->poll->fd != fd) {
-		uv_close((uv_handle_t *)&conn->poll->uv, on_moved);
-		conn->poll = NULL;
-	}
 	if (!conn->poll) {
 		conn->poll = mem_zalloc(sizeof(*conn->poll));
 		if (uv_poll_init(&conn->loop->uv, &conn->poll->uv, fd) != 0)
@@ -337,7 +340,7 @@ static void wait_for(struct my_conn *conn, int wait)
 		conn->poll->conn = conn;
 		conn->poll->fd = fd;
 	}
-	uv_poll_start(&conn->poll->uv, events, on_event);
+	watch(conn, events);
 }
 
 /* -- steps --------------------------------------------------------------------------------- */
@@ -428,6 +431,11 @@ static void stored(struct my_conn *conn)
 
 static void went_on(struct my_conn *conn, int wait)
 {
+	bool gone = conn->step == CLOSING && !wait; /* and libmariadb's handle, too */
+
+	if (conn->poll &&
+	    (gone || (int)conn->server->lib->mysql_get_socket(conn->mysql) != conn->poll->fd))
+		leave_poll(conn);
 	if (wait) {
 		wait_for(conn, wait);
 		return;

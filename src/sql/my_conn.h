@@ -91,7 +91,7 @@ struct my_conn {
 	char address[INET6_ADDRSTRLEN]; /* libmariadb borrows it */
 	size_t at;
 	uint64_t ends;
-	int step, rc, status;
+	int step, rc;
 	bool only_once; /* a connection that ends another's session has nobody to end its own */
 	MYSQL_RES *rows;
 	struct my_kill *kill;

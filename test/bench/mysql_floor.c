@@ -1,0 +1,154 @@
+/* The SQL of a database service alone: a list of statements, over and over, by a number of sessions.
+ *
+ *	mysql_floor SOCKET USER PASSWORD FILE SESSIONS SECONDS
+ *
+ * FILE has a statement a line; {D} and {B} in it become other names in each cycle, of 33 bytes with
+ * their NUL as osbd's are. Each session is a process. Prints the whole cycles a second. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <dlfcn.h>
+#include <mysql.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define STATEMENTS_MAX 200
+
+static struct {
+	MYSQL *(*init)(MYSQL *);
+	MYSQL *(*connect)(MYSQL *, const char *, const char *, const char *, const char *, unsigned,
+			  const char *, unsigned long);
+	int (*query)(MYSQL *, const char *, unsigned long);
+	MYSQL_RES *(*store)(MYSQL *);
+	void (*free)(MYSQL_RES *);
+	const char *(*error)(MYSQL *);
+} lib;
+
+static char *statements[STATEMENTS_MAX];
+static size_t n_statements;
+
+static void die(const char *what, const char *text)
+{
+	fprintf(stderr, "mysql_floor: %s: %s\n", what, text);
+	exit(1);
+}
+
+static void *find(void *handle, const char *name)
+{
+	void *symbol = dlsym(handle, name);
+
+	if (!symbol)
+		die("libmariadb", name);
+	return symbol;
+}
+
+static void load(void)
+{
+	void *handle = dlopen("libmariadb.so.3", RTLD_NOW);
+
+	if (!handle)
+		die("libmariadb.so.3", dlerror());
+	*(void **)&lib.init = find(handle, "mysql_init");
+	*(void **)&lib.connect = find(handle, "mysql_real_connect");
+	*(void **)&lib.query = find(handle, "mysql_real_query");
+	*(void **)&lib.store = find(handle, "mysql_store_result");
+	*(void **)&lib.free = find(handle, "mysql_free_result");
+	*(void **)&lib.error = find(handle, "mysql_error");
+}
+
+static void read_statements(const char *path)
+{
+	FILE *f = fopen(path, "r");
+	char line[4096];
+
+	if (!f)
+		die(path, "cannot be read");
+	while (fgets(line, sizeof(line), f) && n_statements < STATEMENTS_MAX) {
+		line[strcspn(line, "\n")] = '\0';
+		statements[n_statements++] = strdup(line);
+	}
+	fclose(f);
+}
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static size_t fill(char *out, const char *in, const char *d, const char *b)
+{
+	size_t n = 0;
+
+	while (*in) {
+		if (strncmp(in, "{D}", 3) == 0 || strncmp(in, "{B}", 3) == 0) {
+			n += (size_t)sprintf(out + n, "%s", in[1] == 'D' ? d : b);
+			in += 3;
+		} else {
+			out[n++] = *in++;
+		}
+	}
+	out[n] = '\0';
+	return n;
+}
+
+static unsigned long work(char **argv, unsigned session, double ends)
+{
+	MYSQL *my = lib.init(NULL);
+	unsigned long cycles = 0;
+	char d[40], b[40], text[8192];
+	MYSQL_RES *rows;
+	size_t i;
+
+	if (!lib.connect(my, NULL, argv[2], argv[3], NULL, 0, argv[1], 0))
+		die("connect", lib.error(my));
+	for (; now() < ends; cycles++) {
+		snprintf(d, sizeof(d), "d%08x%07x%016lx", (unsigned)getpid(), session, cycles);
+		snprintf(b, sizeof(b), "b%08x%07x%016lx", (unsigned)getpid(), session, cycles);
+		for (i = 0; i < n_statements; i++) {
+			size_t n = fill(text, statements[i], d, b);
+
+			if (lib.query(my, text, n) != 0)
+				die(text, lib.error(my));
+			rows = lib.store(my);
+			if (rows)
+				lib.free(rows);
+		}
+	}
+	return cycles;
+}
+
+int main(int argc, char **argv)
+{
+	unsigned long *cycles, sum = 0;
+	unsigned n, i;
+	double began, ends;
+	int status;
+
+	if (argc != 7)
+		die("usage", "SOCKET USER PASSWORD FILE SESSIONS SECONDS");
+	load();
+	read_statements(argv[4]);
+	n = (unsigned)atoi(argv[5]);
+	cycles = mmap(NULL, n * sizeof(*cycles), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		      -1, 0);
+	began = now();
+	ends = began + atof(argv[6]);
+	for (i = 0; i < n; i++)
+		if (fork() == 0) {
+			cycles[i] = work(argv, i, ends);
+			_exit(0);
+		}
+	for (i = 0; i < n; i++)
+		if (wait(&status) < 0 || status != 0)
+			die("session", "failed");
+	for (i = 0; i < n; i++)
+		sum += cycles[i];
+	printf("%.2f\n", (double)sum / (now() - began));
+	return 0;
+}
