@@ -13,6 +13,7 @@ static int check(const char *config, int argc, char **argv)
 	(void)argc;
 	(void)argv;
 	rc = setup_config(&setup, config);
+	setup.only_look = true;
 	if (rc == 0)
 		rc = setup_catalog(&setup);
 	if (rc == 0) {
@@ -31,8 +32,10 @@ const struct command command_check = {
 	.summary = "check a configuration, and the catalog with a platform's rules",
 	.help = "Reads FILE as serve would, opens every backend, and checks the catalog with the\n"
 		"rules that Cloud Controller has for it. Prints every error and warning with its\n"
-		"place. Changes nothing and listens nowhere. Exit code 3 when something is "
-		"wrong.\n",
+		"place: first those of the file itself; when it has none, those of what it names,\n"
+		"that is certificates, directories, the store, services and their plans. A\n"
+		"database server is not asked. Changes nothing and listens nowhere. Exit code 3\n"
+		"when something is wrong.\n",
 	.needs_config = true,
 	.run = check,
 };

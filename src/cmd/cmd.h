@@ -7,6 +7,8 @@
 #define OSBD_CMD_CMD_H
 
 #include "osb/generation.h"
+#include "sql/sql.h"
+#include "store/seal.h"
 
 enum cmd_exit { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CONFIG = 3 };
 
@@ -43,6 +45,7 @@ struct setup {
 	struct backend_net net;
 	struct store *store;
 	bool has_loop, has_children;
+	bool only_look; /* set before catalog: directories and the store are looked at, not made */
 };
 
 /* Each step prints what is wrong to stderr and returns an exit code, 0 when all is well.
@@ -51,6 +54,12 @@ struct setup {
 int setup_config(struct setup *setup, const char *path); /* zeroes first */
 int setup_catalog(struct setup *setup);                  /* after config */
 int setup_store(struct setup *setup);                    /* after config */
+/* Adds to setup->errors what would keep the directories from being made and the store from being
+ * opened. A database server is not asked. */
+void setup_look(struct setup *setup);
+/* The options of the store that is configured; keys are the caller's. */
+int setup_keys(const struct config *config, struct seal_keys *keys, struct err *err);
+void setup_postgres(const struct config *config, struct sql_config *sql);
 int setup_finish(struct setup *setup);
 void setup_print_errors(struct setup *setup);
 void setup_users(struct setup *setup, struct generation *gen); /* gen->users */

@@ -83,19 +83,25 @@ static int make_directory(const char *path)
 int setup_catalog(struct setup *setup)
 {
 	const struct config_children *children = &setup->config->children;
+	const struct json *node = json_get(setup->config->node, "children");
 	uint64_t silence = journal_lease_margin(setup->config->limits.lease) - BEATS_LATE;
 	struct err err;
 	int rc;
 
-	rc = make_directory(children->directory.p);
-	if (rc < 0) {
-		fprintf(stderr, "osbd: children.directory: %s: %s\n", children->directory.p,
-			strerror(-rc));
-		return EXIT_CONFIG;
+	if (setup->only_look) {
+		setup_look(setup);
+	} else {
+		rc = make_directory(children->directory.p);
+		if (rc < 0)
+			conf_errors_add(&setup->errors, json_get(node, "directory"),
+					"children.directory", "%s: %s", children->directory.p,
+					strerror(-rc));
 	}
 	if (child_host_init(&setup->children, &setup->loop,
 			    children->supervisor.n ? children->supervisor.p : NULL, &err) < 0) {
-		fprintf(stderr, "osbd: children.supervisor: %s\n", err.text);
+		conf_errors_add(&setup->errors, json_get(node, "supervisor"), "children.supervisor",
+				"%s", err.text);
+		setup_print_errors(setup);
 		return EXIT_CONFIG;
 	}
 	setup->children.silence = setup->config->limits.child_silence;
@@ -113,6 +119,8 @@ int setup_catalog(struct setup *setup)
 		.run_dir = children->directory.p,
 	};
 	rc = generation_open(setup->gen, &setup->env, backend_types, &setup->errors);
+	if (setup->errors.n_errors > 0)
+		rc = ERR_INVALID;
 	setup_print_errors(setup);
 	return rc < 0 ? EXIT_CONFIG : 0;
 }
@@ -143,24 +151,43 @@ static int make_store_directory(struct setup *setup, const char *path)
 	return EXIT_CONFIG;
 }
 
+void setup_postgres(const struct config *config, struct sql_config *sql)
+{
+	const struct config_postgresql *postgresql = config->store.postgresql;
+	struct str password = secret_reveal(&postgresql->password);
+
+	*sql = (struct sql_config){
+		.url = secret_reveal(&postgresql->url).p,
+		.password = password.n > 0 ? password.p : NULL,
+		.connections = (unsigned)postgresql->connections,
+		.connect_ms = postgresql->connect,
+		.statement_ms = postgresql->statement,
+	};
+}
+
 static int open_postgres(struct setup *setup, const struct seal_keys *keys, struct err *err)
 {
-	const struct config_postgresql *config = setup->config->store.postgresql;
 	struct store_postgres_options options = {
 		.loop = &setup->loop,
 		.log = &setup->log,
 		.metrics = &setup->metrics,
 		.keys = keys,
-		.sql = { .connections = (unsigned)config->connections,
-			 .connect_ms = config->connect,
-			 .statement_ms = config->statement },
 	};
-	struct str password = secret_reveal(&config->password);
 
-	options.sql.url = secret_reveal(&config->url).p;
-	if (password.n > 0)
-		options.sql.password = password.p;
+	setup_postgres(setup->config, &options.sql);
 	return store_postgres_open(&options, &setup->store, err);
+}
+
+int setup_keys(const struct config *config, struct seal_keys *keys, struct err *err)
+{
+	size_t i;
+	int rc = 0;
+
+	for (i = 0; rc == 0 && i < config->n_seal_keys; i++)
+		rc = seal_keys_add(
+			keys, config->seal_keys[i].id,
+			str_make((const char *)config->seal_keys[i].key, CONFIG_SEAL_KEY), err);
+	return rc;
 }
 
 int setup_store(struct setup *setup)
@@ -174,14 +201,9 @@ int setup_store(struct setup *setup)
 	};
 	struct seal_keys *keys = seal_keys_create();
 	struct err err = { 0 };
-	size_t i;
-	int rc = 0;
+	int rc = setup_keys(config, keys, &err);
 
 	options.keys = keys;
-	for (i = 0; rc == 0 && i < config->n_seal_keys; i++)
-		rc = seal_keys_add(
-			keys, config->seal_keys[i].id,
-			str_make((const char *)config->seal_keys[i].key, CONFIG_SEAL_KEY), &err);
 	if (rc == 0 && config->store.kind == CONFIG_MEMORY) {
 		rc = store_memory_open(&options, &setup->store, &err);
 	} else if (rc == 0 && config->store.kind == CONFIG_POSTGRESQL) {

@@ -55,7 +55,7 @@ static void settle_user(struct config_file *file, size_t i, struct conf_errors *
 	size_t k;
 
 	*user = row->user;
-	user->node = row->node;
+	user->node = item_of(&file->config, "users", i); /* the row may be half decoded */
 	snprintf(path, sizeof(path), "users[%zu]", i);
 	for (k = 0; k < row->n_passwords; k++)
 		user->passwords[user->n_passwords++] = row->passwords[k];
@@ -65,13 +65,13 @@ static void settle_user(struct config_file *file, size_t i, struct conf_errors *
 		user->passwords[user->n_passwords++] = row->crypt;
 	for (k = 0; k < i; k++)
 		if (user->name.n && str_eq(file->users[k].user.name, user->name))
-			conf_errors_add(errors, json_get(row->node, "name"), path,
+			conf_errors_add(errors, json_get(user->node, "name"), path,
 					"a user of the same name stands before it");
 	if (!row->platform.p)
 		return;
 	user->platform = find_platform(&file->config, row->platform);
 	if (!user->platform)
-		conf_errors_add(errors, json_get(row->node, "platform"), path,
+		conf_errors_add(errors, json_get(user->node, "platform"), path,
 				"platform: none of the platforms is called \"%.*s\"",
 				STR_ARG(row->platform));
 }

@@ -64,11 +64,10 @@ static void check_user_name(struct conf *conf, const struct json *node, void *fi
 
 static void check_user(struct conf *conf, const struct json *node, void *item)
 {
-	struct config_user_row *row = item;
 	int kinds = !!json_get(node, "password") + !!json_get(node, "crypt") +
 		    !!json_get(node, "passwords");
 
-	row->node = node;
+	(void)item;
 	if (kinds > 1 || (kinds == 0 && !json_get(node, "certificate")))
 		conf_error(conf, node,
 			   "must have one of password, passwords and crypt, or a "

@@ -15,7 +15,6 @@ enum config_authentication { CONFIG_AUTH_BASIC, CONFIG_AUTH_NONE };
 /* A user as written: the password stands under one of three keys. */
 struct config_user_row {
 	struct config_user user;
-	const struct json *node;
 	struct str platform;
 	struct config_password password, crypt;
 	struct config_password *passwords;

@@ -509,6 +509,18 @@ static void set_defaults(struct sql_config *c)
 	c->patience_ms = c->patience_ms ? c->patience_ms : 1000;
 }
 
+int sql_check(const struct sql_config *config, struct err *err)
+{
+	struct pg_target target = { 0 };
+	struct pg_lib lib = { 0 };
+	int rc = pg_lib_load(&lib, err);
+
+	if (rc == 0)
+		rc = pg_target_init(&target, &lib, config, err);
+	pg_target_finish(&target);
+	return rc;
+}
+
 int sql_pool_create(struct loop *loop, const struct sql_config *config, struct sql_pool **out,
 		    struct err *err)
 {

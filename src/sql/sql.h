@@ -206,6 +206,8 @@ struct sql_facts {
  * one that is read-only (a standby) is refused, synchronous_commit=off is warned of. */
 int sql_pool_create(struct loop *loop, const struct sql_config *config, struct sql_pool **out,
 		    struct err *err) MUST_CHECK;
+/* The errors of sql_pool_create(), and nothing else. */
+int sql_check(const struct sql_config *config, struct err *err) MUST_CHECK;
 /* Transactions that wait end with ERR_CANCELED, those in flight may end within their deadlines;
  * listeners are dropped. closed runs once, from the loop, when all is closed and freed. */
 void sql_pool_close(struct sql_pool *pool, void (*closed)(void *data), void *data);

@@ -5,6 +5,7 @@
 
 #include "core/digest.h"
 #include "store/sqlite_db.h"
+#include "store/sqlite_keys.h"
 #include "store/sqlite_log.h"
 #include "store/sqlite_schema.h"
 #include "store/tx.h"
@@ -23,19 +24,9 @@ static bool in_memory(const char *path)
 
 /* -- the file and its lock -------------------------------------------------------------- */
 
-/* The directory's path, owned by the caller. */
-static char *directory_of(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	if (!slash)
-		return mem_strdup(".");
-	return mem_strndup(path, slash == path ? 1 : (size_t)(slash - path));
-}
-
 static int make_file(const char *path, struct err *err)
 {
-	char *dir = directory_of(path);
+	char *dir = sqlite_directory_of(path);
 	struct stat st;
 	int fd, rc = 0;
 
@@ -134,25 +125,14 @@ static int open_file(struct sqlite_db *s, const char *path, struct err *err)
 
 static int add_key_file(struct sqlite_db *s, const char *path, bool first, struct err *err)
 {
-	char *dir = directory_of(path), *file = mem_alloc(strlen(dir) + sizeof("/seal.key"));
-	bool given = seal_keys_count(s->db.keys) > 0, made = false;
-	int rc;
+	bool made;
+	int rc = sqlite_keys_add_file(s->db.keys, path, first, &made, err);
 
-	sprintf(file, "%s/seal.key", dir);
-	if (given && access(file, F_OK) != 0)
-		rc = 0;
-	else
-		rc = seal_keys_add_file(s->db.keys, file, first && !given, &made, err);
-	if (rc == ERR_NOENT)
-		rc = err_set(err, rc,
-			     "%s is missing and no keys are configured: what the store keeps is "
-			     "sealed with it",
-			     file);
-	if (made)
-		log_info(&s->db.store.log,
-			 "made %s: keep a copy, the store cannot be read without it", file);
-	mem_free(file);
-	mem_free(dir);
+	if (rc == 0 && made)
+		log_info(
+			&s->db.store.log,
+			"made seal.key beside %s: keep a copy, the store cannot be read without it",
+			path);
 	return rc;
 }
 
@@ -171,8 +151,7 @@ static int write_print(struct sqlite_db *s, struct err *err)
 /* The key of fingerprints: made with the store, kept sealed; it also proves that the keys are right. */
 static int read_print(struct sqlite_db *s, const struct store_options *options, struct err *err)
 {
-	struct seal_place place = { "meta", "print", 0 };
-	struct str sealed, plain;
+	struct str sealed;
 	int rc = meta_get(s->sqlite, "print", &s->db.arena, &sealed);
 
 	if (rc != 0 && rc != ERR_NOENT)
@@ -191,13 +170,9 @@ static int read_print(struct sqlite_db *s, const struct store_options *options, 
 		random_bytes(s->db.print, sizeof(s->db.print));
 		return write_print(s, err);
 	}
-	if (seal_open(s->db.keys, &place, sealed, &s->db.arena, &plain) != 0 ||
-	    plain.n != sizeof(s->db.print))
-		return err_set(err, ERR_SEALED,
-			       "none of the keys opens the store: key \"%.*s\" does",
-			       STR_ARG(seal_key_id(sealed)));
-	memcpy(s->db.print, plain.p, sizeof(s->db.print));
-	mem_wipe((char *)plain.p, plain.n);
+	rc = sqlite_keys_open_print(s->db.keys, sealed, &s->db.arena, s->db.print, err);
+	if (rc != 0)
+		return rc;
 	return seal_is_current(s->db.keys, sealed) ? 0 : write_print(s, err);
 }
 

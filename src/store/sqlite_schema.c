@@ -203,20 +203,27 @@ static int run_steps(sqlite3 *db, const struct schema *schema, int64_t version, 
 	return 0;
 }
 
+int schema_look(sqlite3 *db, const struct schema *schema, int64_t *version, int64_t *oldest,
+		struct err *err)
+{
+	int rc = read_numbers(db, version, oldest, err);
+
+	if (rc == 0 && *oldest > (int64_t)schema->n)
+		rc = err_set(err, ERR_UNSUPPORTED,
+			     "the store's schema needs version %lld, this osbd knows %zu: a newer "
+			     "osbd has used it",
+			     (long long)*oldest, schema->n);
+	return rc;
+}
+
 int schema_migrate(sqlite3 *db, const struct schema *schema, bool *fresh, struct err *err)
 {
 	int64_t version, oldest;
-	int rc = read_numbers(db, &version, &oldest, err);
+	int rc = schema_look(db, schema, &version, &oldest, err);
 
 	if (rc != 0)
 		return rc;
 	*fresh = version == 0;
-	if (oldest > (int64_t)schema->n)
-		return err_set(
-			err, ERR_UNSUPPORTED,
-			"the store's schema needs version %lld, this osbd knows %zu: a newer "
-			"osbd has used it",
-			(long long)oldest, schema->n);
 	if (version >= (int64_t)schema->n)
 		return 0;
 	if (sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)

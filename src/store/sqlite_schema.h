@@ -27,6 +27,9 @@ struct schema {
 
 extern const struct schema sqlite_schema;
 
+/* Reads the two numbers; 0 and 0: the database is empty. */
+int schema_look(sqlite3 *db, const struct schema *schema, int64_t *version, int64_t *oldest,
+		struct err *err) MUST_CHECK;
 /* *fresh: the database was empty. */
 int schema_migrate(sqlite3 *db, const struct schema *schema, bool *fresh,
 		   struct err *err) MUST_CHECK;
