@@ -16,9 +16,11 @@ static void asked(struct call *call, int status)
 	} else {
 		choice->found(choice, &databases, &storage);
 		room = database_room(choice->server, choice->op->plan->data, databases, storage);
-		if (room >= 0 && (!choice->best || room > choice->best_room)) {
+		if (room >= 0 && (!choice->best || room > choice->best_room ||
+				  (room == choice->best_room && databases < choice->fewest))) {
 			choice->best = choice->server;
 			choice->best_room = room;
+			choice->fewest = databases;
 		}
 	}
 	ask_next(choice);

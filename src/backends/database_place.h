@@ -1,8 +1,9 @@
 /* backends/database_place: which of its servers a service puts a new database on.
  *
- * Every server that the plan may use is asked how much is promised there, one after the other; the
- * one with most room is taken. Whoever marks the database looks once more, under a lock of that
- * server: one that has become full meanwhile is forgotten, and the choice is made again. */
+ * Every server that the plan may use is asked how much is promised there, one after the other. The
+ * one with most room is taken, of several such the one with the fewest databases. Whoever marks the
+ * database looks once more, under a lock of that server: one that has become full meanwhile is
+ * forgotten, and the choice is made again. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef OSBD_BACKENDS_DATABASE_PLACE_H
 #define OSBD_BACKENDS_DATABASE_PLACE_H
@@ -21,6 +22,7 @@ struct database_choice {
 	/* private */
 	const struct database_server *server, *best;
 	double best_room;
+	uint64_t fewest;           /* databases on the best */
 	uint64_t left, unanswered; /* servers, as bits */
 };
 

@@ -611,12 +611,7 @@ enum postgresql_next postgresql_next_deprovision(struct postgresql_script *scrip
 		if (where != POSTGRESQL_END)
 			return where;
 		/* fall through */
-	case 3:
-		script->at = 4;
-		script->tolerated = "3D000 55000"; /* none, or an earlier DROP was cut off */
-		buf_printf(text, "ALTER DATABASE \"%s\" WITH ALLOW_CONNECTIONS false", d);
-		return POSTGRESQL_RUN;
-	case 4:
+	case 3: /* whoever comes meanwhile waits for the end of it, and finds nothing */
 		script->at = 5;
 		buf_printf(text, "DROP DATABASE IF EXISTS \"%s\" WITH (FORCE)", d);
 		return POSTGRESQL_RUN;

@@ -42,7 +42,8 @@ def provision(b, plan="small"):
 
 
 def gone(b, iid, plan="small"):
-    assert b.deprovision(iid, "postgresql", plan).status_code == 200
+    r = b.deprovision(iid, "postgresql", plan)
+    assert r.status_code == 200, r.text
 
 
 def bind(b, iid, plan="small", **more):

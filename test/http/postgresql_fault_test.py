@@ -128,13 +128,23 @@ def test_2_connections_cut_all_the_time(b, server):
             iid = provision(b)
             bid, c = bind(b, iid)
             assert sql(c, "CREATE TABLE t (v int)")[1]
-            assert b.update(iid, "postgresql", "large").status_code == 200
-            assert b.unbind(iid, bid, "postgresql", "large").status_code == 200
-            gone(b, iid, "large")
+            for r in (b.update(iid, "postgresql", "large"),
+                      b.unbind(iid, bid, "postgresql", "large"),
+                      b.deprovision(iid, "postgresql", "large")):
+                assert r.status_code == 200, r.text
     finally:
         stop.set()
         thread.join()
     assert residue(server) == [], cut
+
+
+def test_1_a_drop_that_was_cut_off(b, server):
+    """What the server leaves then: a database that may be dropped, and nothing else."""
+    iid = provision(b)
+    name = residue(server)[0].split()[1]
+    server.sql(f"UPDATE pg_database SET datconnlimit = -2 WHERE datname = '{name}'")
+    gone(b, iid)
+    assert residue(server) == []
 
 
 VERBS = {
