@@ -75,9 +75,12 @@ class MariaDB:
         return done.stdout
 
     def _make(self):
+        # a server that starts takes away temporary tables that others have in the same folder
+        self._run("mkdir", "tmp")
         # without the forced writes of a start that nobody will miss
-        self._run(self.install, "--no-defaults", f"--datadir={self.dir}/data", "--skip-test-db",
-                  "--skip-name-resolve", "--auth-root-authentication-method=normal",
+        self._run(self.install, "--no-defaults", f"--datadir={self.dir}/data", f"--tmpdir={self.dir}/tmp",
+                  "--skip-test-db", "--skip-name-resolve",
+                  "--auth-root-authentication-method=normal",
                   "--innodb-flush-log-at-trx-commit=0", "--sync-frm=0",
                   "--innodb-log-file-size=4M", "--aria-log-purge-type=at_flush")
         self._run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
@@ -105,7 +108,7 @@ class MariaDB:
 
     def start(self, **settings):
         """Starts it and waits until it answers."""
-        wanted = {"datadir": self.dir / "data", "port": self.port, "socket": self.socket,
+        wanted = {"datadir": self.dir / "data", "tmpdir": self.dir / "tmp", "port": self.port, "socket": self.socket,
                   "bind-address": "127.0.0.1", "pid-file": self.dir / "pid",
                   "ssl-ca": self.ca, "ssl-cert": self.dir / "server.crt",
                   "ssl-key": self.dir / "server.key", "skip-name-resolve": "ON",

@@ -1,6 +1,5 @@
 /* What libmariadb waits for, uv_poll waits for, from the first wait until the socket goes. libmariadb
- * may close that in any step, so it is looked at after each. Between two requests whatever comes
- * is the connection's end.
+ * may close that in any step, so it is looked at after each.
  *
  *   RESOLVING --> CONNECTING --> (up)       the next address after one that failed
  *   QUERYING --> STORING --> (up)
@@ -294,12 +293,10 @@ static void on_event(uv_poll_t *uv, int status, int events)
 	struct my_poll *poll = uv->data;
 	int what = 0;
 
-	if (!poll->conn->request) { /* nobody has asked anything: it is over */
-		forget(poll->conn);
+	if (!poll->conn->request) { /* it is over: the next request finds out */
+		leave_poll(poll->conn);
 		return;
 	}
-	if (poll->conn->step == IDLE)
-		return; /* about to be told */
 	if (status < 0) /* whoever reads finds out what is wrong */
 		events = UV_READABLE | UV_WRITABLE;
 	if (events & (UV_READABLE | UV_DISCONNECT))
