@@ -250,6 +250,7 @@ int database_open(struct database *database, const struct backend_env *env,
 		    (rc == 0 && finish_plan(database, plan, path, errors)))
 			rc = ERR_INVALID;
 	}
+	database->quotas = arena_zalloc(arena, (own->n_servers + 1) * sizeof(*database->quotas));
 	database->states = arena_zalloc(arena, (own->n_servers + 1) * sizeof(*database->states));
 	for (i = 0; rc == 0 && i < own->n_servers; i++) {
 		struct database_state *state = &database->states[i];

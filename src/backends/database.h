@@ -66,12 +66,19 @@ struct database_state {
 	struct metric full_gauge, databases_gauge, storage_gauge;
 };
 
+struct database_quota;
+
 struct database {
 	struct backend base; /* first */
 	struct database_config config;
 	struct database_state *states; /* of each server */
 	const struct offering *offering;
 	bool shown; /* its metrics are registered */
+	/* backends/database_quota */
+	struct database_quota **quotas; /* the backend's, of each server */
+	size_t n_looking;
+	void (*stopped)(void *data);
+	void *stopped_data;
 };
 
 /* Rows of a server, and those that every service and plan has: the last row is the backend's, or {0}. */

@@ -19,9 +19,6 @@ struct mysql {
 	struct my_lib lib;
 	struct reach *reach; /* one for each server */
 	size_t n_reach;
-	size_t n_measuring;
-	void (*stopped)(void *data);
-	void *stopped_data;
 };
 
 /* -- configuration ------------------------------------------------------------------------ */
@@ -88,13 +85,15 @@ static int open_server(struct mysql *mysql, const struct database_server *server
 	reach->pool.servers[1].password = secret_reveal(&server->other_password).p;
 	reach->pool.two = secret_reveal(&server->other_password).n > 0;
 	my_pool_init(&reach->pool);
-	reach->quota.database = &mysql->db;
-	reach->quota.server = server;
+	reach->quota.base.database = &mysql->db;
+	reach->quota.base.server = server;
+	mysql->db.quotas[server->index] = &reach->quota.base;
 	reach->quota.pool = reach->pool;
 	reach->quota.pool.max = 1;
 	reach->quota.pool.idle_ms = HOUR(2); /* its lock is its lease */
 	reach->quota.pool.servers[0].query_ms = reach->quota.pool.servers[1].query_ms = SEC(60);
 	my_pool_init(&reach->quota.pool);
+	mysql_quota_init(&reach->quota);
 	return 0;
 bad:
 	conf_errors_add(errors, config->config, config->path.p, "server %.*s: %s",
@@ -110,6 +109,7 @@ static void close_all(struct backend *backend)
 	for (i = 0; i < mysql->n_reach; i++) {
 		my_pool_finish(&mysql->reach[i].pool);
 		my_pool_finish(&mysql->reach[i].quota.pool);
+		arena_finish(&mysql->reach[i].quota.arena);
 		tls_dial_destroy(mysql->reach[i].tls);
 	}
 	database_close(&mysql->db);
@@ -138,43 +138,6 @@ static int mysql_open(const struct backend_env *env, struct offering *offering, 
 		close_all(&mysql->db.base);
 	*out = &mysql->db.base;
 	return rc;
-}
-
-/* -- quotas -------------------------------------------------------------------------------- */
-
-static void mysql_start(struct backend *backend)
-{
-	struct mysql *mysql = mysql_of(backend);
-	size_t i;
-
-	database_show(&mysql->db);
-	for (i = 0; i < mysql->n_reach; i++)
-		mysql_quota_start(&mysql->reach[i].quota);
-}
-
-static void one_stopped(struct mysql *mysql)
-{
-	if (--mysql->n_measuring == 0)
-		mysql->stopped(mysql->stopped_data);
-}
-
-static void quota_stopped(struct mysql_quota *quota)
-{
-	one_stopped(mysql_of(&quota->database->base));
-}
-
-static void mysql_stop(struct backend *backend, void (*stopped)(void *data), void *data)
-{
-	struct mysql *mysql = mysql_of(backend);
-	size_t i;
-
-	database_hide(&mysql->db);
-	mysql->stopped = stopped;
-	mysql->stopped_data = data;
-	mysql->n_measuring = mysql->n_reach + 1; /* this very function */
-	for (i = 0; i < mysql->n_reach; i++)
-		mysql_quota_stop(&mysql->reach[i].quota, quota_stopped);
-	one_stopped(mysql);
 }
 
 /* -- steps: on the instance's server --------------------------------------------------------- */
@@ -241,129 +204,65 @@ static enum op_verdict taken(struct op *flow, int status)
 
 /* -- provision ------------------------------------------------------------------------------- */
 
-static void look_on(struct mysql_op *op);
-
-static void looked(struct call *call, int status)
+static int ask_room(struct database_choice *choice, const struct database_server *server)
 {
-	struct mysql_op *op = call->data;
-	const struct database_plan *plan = op->osb.plan->data;
-	uint64_t databases;
-	double room;
-
-	if (status < 0) {
-		op->unanswered |= UINT64_C(1) << op->server->index;
-	} else {
-		databases = mysql_number(&op->script, 0, 0);
-		room = database_room(op->server, plan, databases, mysql_number(&op->script, 0, 1));
-		if (room >= 0 && (!op->best || room > op->best_room ||
-				  (room == op->best_room && databases < op->best_databases))) {
-			op->best = op->server;
-			op->best_room = room;
-			op->best_databases = databases;
-		}
-	}
-	look_on(op);
+	start_script(container_of(choice, struct mysql_op, choice), &choice->op->job.op.arena,
+		     server, mysql_next_room);
+	return 0;
 }
 
-/* The next server, or the end. */
-static void look_on(struct mysql_op *op)
+static void found_room(struct database_choice *choice, uint64_t *databases, uint64_t *storage)
 {
-	const struct database *database = container_of(op->osb.backend, struct database, base);
-	size_t i;
+	struct mysql_op *op = container_of(choice, struct mysql_op, choice);
 
-	for (i = 0; i < database->config.n_servers; i++)
-		if (op->candidates >> i & 1)
-			break;
-	if (i == database->config.n_servers || op->look.canceled) {
-		call_end(&op->look, op->look.canceled ? ERR_CANCELED : 0);
-		return;
-	}
-	op->candidates &= ~(UINT64_C(1) << i);
-	op->script.call.done = looked;
-	op->script.call.data = op;
-	start_script(op, &op->osb.job.op.arena, &database->config.servers[i], mysql_next_room);
-}
-
-static void cancel_look(struct call *call)
-{
-	call_cancel(&container_of(call, struct mysql_op, look)->script.call);
-}
-
-static enum op_verdict no_room(struct mysql_op *op)
-{
-	return osb_fail(&op->osb, 400, "NoRoom", 0,
-			"no server of plan %.*s has room for one more database",
-			STR_ARG(op->osb.plan->name));
+	*databases = mysql_number(&op->script, 0, 0);
+	*storage = mysql_number(&op->script, 0, 1);
 }
 
 static enum op_verdict ask_place(struct op *flow)
 {
 	struct mysql_op *op = op_of(flow);
-	const struct database *database = container_of(op->osb.backend, struct database, base);
-	uint64_t candidates = database_candidates(&op->osb);
-	struct str unknown;
 
-	if (database_server(&op->osb, &unknown))
-		return OP_NEXT;
-	if (!candidates)
-		return no_room(op);
-	op->best = NULL;
-	op->unanswered = 0;
-	if (!(candidates & (candidates - 1))) { /* the only one: whoever marks will see */
-		database_place(&op->osb, &database->config.servers[__builtin_ctzll(candidates)]);
-		return OP_NEXT;
-	}
-	op->candidates = candidates;
-	op_call(flow, &op->look);
-	call_begin(&op->look, cancel_look);
-	look_on(op);
-	return OP_WAIT;
+	op->choice.asking = &op->script.call;
+	op->choice.ask = ask_room;
+	op->choice.found = found_room;
+	return database_choose(flow, &op->choice);
 }
 
 static enum op_verdict placed(struct op *flow, int status)
 {
 	struct mysql_op *op = op_of(flow);
 
-	if (status < 0)
-		return op_fail(flow, status, "%s", err_str(status));
-	if (op->best) {
-		database_place(&op->osb, op->best);
-		return OP_NEXT;
-	}
-	if (!op->unanswered)
-		return no_room(op);
-	snprintf(flow->progress, sizeof(flow->progress), "%.200s", op->script.err.text);
-	return OP_AGAIN;
+	return database_chosen(flow, &op->choice, status, op->script.err.text);
+}
+
+static bool has_place(const struct osb_op *osb)
+{
+	struct str unknown;
+
+	return database_server(osb, &unknown) || unknown.n;
 }
 
 static enum op_verdict ask_provision(struct op *flow)
 {
-	struct mysql_op *op = op_of(flow);
-	struct str unknown;
-	enum op_verdict verdict;
+	enum op_verdict verdict = OP_NEXT;
 
-	if (!database_server(&op->osb, &unknown) && !unknown.n) { /* the one chosen was full */
+	if (!has_place(osb_op_of(flow))) /* the one chosen was full */
 		verdict = ask_place(flow);
-		if (verdict != OP_NEXT)
-			return verdict;
-	}
-	return ask(flow, mysql_next_provision);
+	return verdict == OP_NEXT ? ask(flow, mysql_next_provision) : verdict;
 }
 
 static enum op_verdict provisioned(struct op *flow, int status)
 {
 	struct mysql_op *op = op_of(flow);
-	struct str unknown;
 	enum op_verdict verdict;
 
-	if (!database_server(&op->osb, &unknown) && !unknown.n) {
+	if (!has_place(&op->osb)) {
 		verdict = placed(flow, status);
 		return verdict == OP_NEXT ? OP_AGAIN : verdict;
 	}
-	if (status < 0 && op->no_room) {
-		database_unplace(&op->osb, op->server);
-		return database_candidates(&op->osb) ? OP_AGAIN : no_room(op);
-	}
+	if (status < 0 && op->no_room)
+		return database_choose_another(flow, op->server);
 	if (status == 0)
 		database_set_dashboard(&op->osb, op->server);
 	return taken(flow, status);
@@ -545,8 +444,8 @@ const struct backend_type backend_mysql = {
 	.open = mysql_open,
 	.close = close_all,
 	.check = database_check,
-	.start = mysql_start,
-	.stop = mysql_stop,
+	.start = database_start,
+	.stop = database_stop,
 	.attributes = database_attributes,
 	.survey = survey,
 	.remove = remove_thing,

@@ -65,7 +65,7 @@ static enum mysql_next users(struct mysql_script *script, struct buf *text)
 static enum mysql_next flip(struct mysql_script *script, struct buf *text)
 {
 	struct mysql_quota *quota = quota_of(script);
-	const struct log *log = &quota->database->base.log;
+	const struct log *log = &quota->base.database->base.log;
 	const struct str *row;
 	bool full;
 
@@ -82,7 +82,8 @@ static enum mysql_next flip(struct mysql_script *script, struct buf *text)
 	full = str_is(row[1], "1");
 	log_write(log, full ? LOG_WARN : LOG_INFO,
 		  "server %.*s: database %.*s holds %.*s bytes of %.*s: it %s",
-		  STR_ARG(quota->server->name), STR_ARG(row[0]), STR_ARG(row[2]), STR_ARG(row[3]),
+		  STR_ARG(quota->base.server->name), STR_ARG(row[0]), STR_ARG(row[2]),
+		  STR_ARG(row[3]),
 		  full ? "cannot be written to any more" : "can be written to again");
 	buf_printf(text, "UPDATE osbd.marks SET is_full = %d WHERE name = '%.*s'", full,
 		   STR_ARG(row[0]));
@@ -120,7 +121,7 @@ static enum mysql_next note_full(struct mysql_script *script, struct buf *text)
 	struct mysql_quota *quota = quota_of(script);
 
 	if (script->request.code) { /* no marks at all */
-		database_found(quota->database, quota->server->index, NULL, 0, 0, 0);
+		database_found(quota->base.database, quota->base.server->index, NULL, 0, 0, 0);
 		return MYSQL_END;
 	}
 	quota->changes = script->request.result;
@@ -155,70 +156,31 @@ static enum mysql_next next(struct mysql_script *script, struct buf *text)
 	case COUNT:
 		return note_full(script, text);
 	default:
-		database_found(quota->database, quota->server->index, quota->changes.cells,
-			       quota->changes.rows, mysql_number(script, 0, 0),
-			       mysql_number(script, 0, 1));
+		database_found(quota->base.database, quota->base.server->index,
+			       quota->changes.cells, quota->changes.rows,
+			       mysql_number(script, 0, 0), mysql_number(script, 0, 1));
 		return MYSQL_END;
 	}
 }
 
-static void look(struct mysql_quota *quota);
-
-static void on_timer(struct timer *timer)
+static void look(struct database_quota *base)
 {
-	look(container_of(timer, struct mysql_quota, timer));
-}
+	struct mysql_quota *quota = container_of(base, struct mysql_quota, base);
 
-static void looked(struct call *call, int status)
-{
-	struct mysql_quota *quota = call->data;
-	const struct log *log = &quota->database->base.log;
-
-	arena_finish(&quota->arena);
-	quota->running = false;
-	if (quota->stopping) {
-		quota->stopped(quota);
-		return;
-	}
-	if (status < 0 && !quota->away)
-		log_warn(log, "server %.*s: quotas are not looked after: %s",
-			 STR_ARG(quota->server->name), quota->script.err.text);
-	else if (status == 0 && quota->away)
-		log_info(log, "server %.*s: quotas are looked after again",
-			 STR_ARG(quota->server->name));
-	quota->away = status < 0;
-	timer_start(&quota->timer, quota->pool.loop, quota->database->config.quota_every, on_timer);
-}
-
-static void look(struct mysql_quota *quota)
-{
-	quota->running = true;
 	quota->i = 0;
-	arena_init(&quota->arena);
+	arena_reset(&quota->arena);
 	quota->script.name = "quota";
 	quota->script.pool = &quota->pool;
 	quota->script.arena = &quota->arena;
 	quota->script.next = next;
 	quota->script.idle_seconds =
-		(unsigned)(3 * quota->database->config.quota_every / SEC(1)) + MYSQL_IDLE;
-	quota->script.call.done = looked;
-	quota->script.call.data = quota;
+		(unsigned)(3 * base->database->config.quota_every / SEC(1)) + MYSQL_IDLE;
 	mysql_script_start(&quota->script);
 }
 
-void mysql_quota_start(struct mysql_quota *quota)
+void mysql_quota_init(struct mysql_quota *quota)
 {
-	quota->stopping = false;
-	timer_start(&quota->timer, quota->pool.loop, 0, on_timer);
-}
-
-void mysql_quota_stop(struct mysql_quota *quota, void (*stopped)(struct mysql_quota *quota))
-{
-	timer_stop(&quota->timer);
-	quota->stopping = true;
-	quota->stopped = stopped;
-	if (quota->running)
-		call_cancel(&quota->script.call);
-	else
-		stopped(quota);
+	quota->base.call = &quota->script.call;
+	quota->base.err = &quota->script.err;
+	quota->base.look = look;
 }

@@ -16,25 +16,20 @@
 #ifndef OSBD_BACKENDS_MYSQL_QUOTA_H
 #define OSBD_BACKENDS_MYSQL_QUOTA_H
 
+#include "backends/database_quota.h"
 #include "backends/mysql_sql.h"
 
 struct mysql_quota {
-	/* set by the owner */
-	struct database *database;
-	const struct database_server *server;
-	struct my_pool pool; /* of one session; init and finish are the owner's */
+	struct database_quota base; /* first */
+	struct my_pool pool;        /* of one session; init and finish are the owner's */
 	/* private */
-	struct timer timer;
 	struct mysql_script script;
 	struct arena arena;
 	struct my_result changes; /* rows to be gone through, one after the other */
 	size_t i;
-	bool running, stopping, away;
-	void (*stopped)(struct mysql_quota *quota);
 };
 
-void mysql_quota_start(struct mysql_quota *quota);
-/* stopped runs once, perhaps at once. */
-void mysql_quota_stop(struct mysql_quota *quota, void (*stopped)(struct mysql_quota *quota));
+/* base's database and server are set, and the pool. */
+void mysql_quota_init(struct mysql_quota *quota);
 
 #endif

@@ -19,7 +19,7 @@
 #ifndef OSBD_BACKENDS_MYSQL_SQL_H
 #define OSBD_BACKENDS_MYSQL_SQL_H
 
-#include "backends/database.h"
+#include "backends/database_place.h"
 #include "backends/mysql_script.h"
 
 /* Everything that a user who may not write any more may still do to free space. */
@@ -28,6 +28,7 @@
 struct mysql_op {
 	struct osb_op osb; /* first */
 	struct mysql_script script;
+	struct database_choice choice;
 	const struct database_server *server;
 	bool *ready; /* the server's: its table of marks is there */
 	char database[DATABASE_NAME], user[DATABASE_NAME], lock[DATABASE_NAME + 5];
@@ -37,12 +38,6 @@ struct mysql_op {
 	bool no_room; /* provision: the server is full */
 	size_t i;
 	struct my_result users;
-	/* of a look for room */
-	uint64_t candidates, unanswered; /* servers, as bits */
-	const struct database_server *best;
-	double best_room;
-	uint64_t best_databases;
-	struct call look; /* from server to server */
 };
 
 enum mysql_next mysql_next_room(struct mysql_script *script, struct buf *text);
