@@ -125,19 +125,18 @@ static struct postgresql_op *op_of(struct op *flow)
 	return container_of(osb_op_of(flow), struct postgresql_op, osb);
 }
 
-static void start_script(struct op *flow, const struct database_server *server,
+/* The names are set. */
+static void start_script(struct postgresql_op *op, struct arena *arena,
+			 const struct database_server *server,
 			 enum postgresql_next (*next)(struct postgresql_script *, struct buf *))
 {
-	struct postgresql_op *op = op_of(flow);
-
-	database_names(&op->osb, op->database, op->user);
 	op->http = 0;
 	op->no_room = op->in_user = false;
 	op->server = server;
 	op->script.server = &postgresql_of(op->osb.backend)->servers[server->index];
-	op->script.arena = &flow->arena;
+	op->script.arena = arena;
 	op->script.lock = op->osb.binding_id.n ? op->user : op->database;
-	if (next == postgresql_next_room)
+	if (next == postgresql_next_room || next == postgresql_next_marks)
 		op->script.lock = NULL;
 	op->script.next = next;
 	postgresql_script_start(&op->script);
@@ -157,8 +156,9 @@ static enum op_verdict ask(struct op *flow,
 		return OP_NEXT; /* nothing was begun */
 	if (!server)
 		return op_fail(flow, ERR_NOENT, "it is not known where the database stands");
+	database_names(osb, op_of(flow)->database, op_of(flow)->user);
 	op_call(flow, &op_of(flow)->script.call);
-	start_script(flow, server, next);
+	start_script(op_of(flow), &flow->arena, server, next);
 	return OP_WAIT;
 }
 
@@ -181,7 +181,9 @@ static enum op_verdict taken(struct op *flow, int status)
 
 static int ask_room(struct database_choice *choice, const struct database_server *server)
 {
-	start_script(&choice->op->job.op, server, postgresql_next_room);
+	struct postgresql_op *op = container_of(choice, struct postgresql_op, choice);
+
+	start_script(op, &op->osb.job.op.arena, server, postgresql_next_room);
 	return 0;
 }
 
@@ -294,6 +296,99 @@ static enum op_verdict hand_out(struct op *flow)
 	return OP_NEXT;
 }
 
+/* -- what is on the servers ------------------------------------------------------------------- */
+
+static struct str name_of(struct backend *backend, struct str instance_id, struct str binding_id,
+			  struct arena *arena)
+{
+	char name[DATABASE_NAME];
+
+	(void)backend;
+	database_derive(instance_id, binding_id, name);
+	return arena_str(arena, str_of(name));
+}
+
+static void survey_next(struct backend_survey *survey, struct postgresql_op *op, size_t server)
+{
+	const struct database *database = container_of(op->osb.backend, struct database, base);
+
+	if (server == database->config.n_servers)
+		call_end(&survey->call, 0);
+	else
+		start_script(op, survey->arena, &database->config.servers[server],
+			     postgresql_next_marks);
+}
+
+static void surveyed(struct call *call, int status)
+{
+	struct backend_survey *survey = call->data;
+	struct postgresql_op *op = survey->own;
+	const struct sql_result *rows = &op->script.result;
+	struct backend_thing *things;
+	size_t i;
+
+	if (status < 0) {
+		err_set(&survey->err, status, "server %.*s: %.300s", STR_ARG(op->server->name),
+			op->script.err.text);
+		call_end(&survey->call, status);
+		return;
+	}
+	things = arena_alloc(survey->arena, (survey->n + rows->rows + 1) * sizeof(*things));
+	if (survey->n)
+		memcpy(things, survey->things, survey->n * sizeof(*things));
+	survey->things = things;
+	for (i = 0; i < rows->rows; i++)
+		things[survey->n++] = (struct backend_thing){
+			.name = sql_get_str(rows, i, 0),
+			.binding = str_is(sql_get_str(rows, i, 1), "t"),
+			.there = str_is(sql_get_str(rows, i, 2), "t"),
+			.where = op->server->name,
+			.at = op->server->index,
+		};
+	survey_next(survey, op, op->server->index + 1);
+}
+
+static struct postgresql_op *survey_op(struct backend *backend, struct backend_survey *survey,
+				       call_done done)
+{
+	struct postgresql_op *op = arena_new(survey->arena, struct postgresql_op);
+
+	op->osb.backend = backend;
+	op->script.call.done = done;
+	op->script.call.data = survey;
+	survey->own = op;
+	call_begin(&survey->call, NULL);
+	return op;
+}
+
+static void survey(struct backend *backend, struct backend_survey *survey)
+{
+	survey_next(survey, survey_op(backend, survey, surveyed), 0);
+}
+
+static void removed(struct call *call, int status)
+{
+	struct backend_survey *survey = call->data;
+	struct postgresql_op *op = survey->own;
+
+	if (status < 0)
+		survey->err = op->script.err;
+	call_end(&survey->call, status);
+}
+
+static void remove_thing(struct backend *backend, struct backend_survey *survey,
+			 const struct backend_thing *thing)
+{
+	struct postgresql_op *op = survey_op(backend, survey, removed);
+	const struct database *database = container_of(backend, struct database, base);
+
+	op->osb.binding_id = thing->binding ? thing->name : (struct str){ 0 };
+	snprintf(thing->binding ? op->user : op->database, DATABASE_NAME, "%.*s",
+		 STR_ARG(thing->name));
+	start_script(op, survey->arena, &database->config.servers[thing->at],
+		     thing->binding ? postgresql_next_remove : postgresql_next_deprovision);
+}
+
 #define WITHIN SEC(40), SEC(1)
 
 static const struct op_step provision_steps[] = {
@@ -338,6 +433,9 @@ const struct backend_type backend_postgresql = {
 	.close = postgresql_close,
 	.check = database_check,
 	.attributes = database_attributes,
+	.survey = survey,
+	.remove = remove_thing,
+	.name_of = name_of,
 	.verb = {
 		[STORE_PROVISION] = VERB(provision_steps),
 		[STORE_UPDATE] = VERB(update_steps),

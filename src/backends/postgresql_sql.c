@@ -96,6 +96,18 @@ enum postgresql_next postgresql_next_room(struct postgresql_script *script, stru
 	return POSTGRESQL_RUN;
 }
 
+enum postgresql_next postgresql_next_marks(struct postgresql_script *script, struct buf *text)
+{
+	if (script->at++)
+		return POSTGRESQL_END;
+	script->tolerated = NO_MARKS;
+	buf_puts(text, "SELECT name, name <> of_database AS is_user, CASE WHEN name <> of_database "
+		       "THEN EXISTS (SELECT 1 FROM pg_roles WHERE rolname = name) "
+		       "ELSE EXISTS (SELECT 1 FROM pg_database WHERE datname = name) END "
+		       "FROM osbd.marks ORDER BY is_user DESC, name");
+	return POSTGRESQL_RUN;
+}
+
 /* What must hold for a promise to be kept, of all other databases. */
 static void put_promised(struct buf *text, const struct postgresql_op *op, bool count)
 {
@@ -478,9 +490,9 @@ static void put_where(struct buf *text, const char *name)
 /* Ours must not be the one connection too many while it works inside. */
 static void put_limit(struct buf *text, const struct postgresql_op *op, bool lifted)
 {
-	const struct database_plan *plan = op->osb.plan->data;
+	const struct database_plan *plan = op->osb.plan ? op->osb.plan->data : NULL;
 
-	if (plan->all_connections && op->there)
+	if (plan && plan->all_connections && op->there)
 		buf_printf(text, "ALTER DATABASE \"%s\" WITH CONNECTION LIMIT %lld; ", op->database,
 			   lifted ? -1LL : limit(plan->all_connections));
 }
@@ -552,6 +564,20 @@ enum postgresql_next postgresql_next_unbind(struct postgresql_script *script, st
 	default:
 		return POSTGRESQL_END;
 	}
+}
+
+enum postgresql_next postgresql_next_remove(struct postgresql_script *script, struct buf *text)
+{
+	struct postgresql_op *op = op_of(script);
+
+	if (script->at++ == 0) {
+		buf_printf(text, "SELECT of_database FROM osbd.marks WHERE name = '%s'", op->user);
+		return POSTGRESQL_RUN;
+	}
+	snprintf(op->database, sizeof(op->database), "%s", postgresql_cell(&script->result, 0, 0));
+	script->at = 0;
+	script->next = postgresql_next_unbind;
+	return postgresql_next_unbind(script, text);
 }
 
 /* -- deprovision --------------------------------------------------------------------------- */

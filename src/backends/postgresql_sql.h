@@ -5,12 +5,14 @@
  * is one transaction:
  *
  *   room         how much is promised already
+ *   marks        all of them: name, is it a user, is it there
  *   provision    table of marks, look; mark and roles, if there is room; CREATE DATABASE; rights on
  *                it; rights inside
  *   update       look how much is used; promise more or less; limits of the database and all users
  *   deprovision  look; users that are left; DROP DATABASE; roles and mark
  *   bind         look; mark, user, membership; rights inside
  *   unbind       look; NOLOGIN, end sessions, hand over inside; user and mark; end sessions
+ *   remove       a user of which nothing but the name is known: look of which database it is, unbind
  *
  * Roles of an instance, which nobody is: d… owns the database and all that is in it; r… reads all
  * that the owner and the bindings make; f… may also delete, for the users of a database that is
@@ -46,12 +48,14 @@ struct postgresql_op {
 };
 
 enum postgresql_next postgresql_next_room(struct postgresql_script *script, struct buf *text);
+enum postgresql_next postgresql_next_marks(struct postgresql_script *script, struct buf *text);
 enum postgresql_next postgresql_next_provision(struct postgresql_script *script, struct buf *text);
 enum postgresql_next postgresql_next_deprovision(struct postgresql_script *script,
 						 struct buf *text);
 enum postgresql_next postgresql_next_update(struct postgresql_script *script, struct buf *text);
 enum postgresql_next postgresql_next_bind(struct postgresql_script *script, struct buf *text);
 enum postgresql_next postgresql_next_unbind(struct postgresql_script *script, struct buf *text);
+enum postgresql_next postgresql_next_remove(struct postgresql_script *script, struct buf *text);
 /* A step's ask, after database_make_password(): what the server gets instead of it. */
 enum op_verdict postgresql_make_verifier(struct op *flow);
 

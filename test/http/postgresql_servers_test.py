@@ -3,6 +3,7 @@
 server, changes of passwords and plans. Names of tests begin with the requirement they show."""
 import os
 import re
+import subprocess
 import threading
 import time
 
@@ -234,6 +235,41 @@ def test_E07_F04_dashboard_and_changes_of_plan(osbd, server):
                       + residue(server)[0].split()[1] + "'") == "C"
     gone(b, (iid,), plan="large")
     assert residue(server) == []
+
+
+def orphans(b, *names):
+    done = subprocess.run([rig.BINARY, "orphans", "-c", b.d.config, *names], timeout=60,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    return done.returncode, [line.split("\t") for line in done.stdout.splitlines()], done.stderr
+
+
+def test_orphans_on_the_servers(osbd, server, second):
+    b = start(osbd, service([row(server), row(second, "two")]))
+    kept, lost = b.made("postgresql", "small"), b.made("postgresql", "small")
+    bids = [b.bound(i, "postgresql", "small") for i in (kept, lost)]
+    kept_c, lost_c = (credentials(b, *pair) for pair in zip((kept, lost), bids))
+    assert sql(lost_c, "SET ROLE NONE", "CREATE TABLE t (v int)")[1]
+    b.d.stop()
+    assert orphans(b)[0] == 0 and orphans(b)[1] == []
+    for pg in (server, second):
+        if pg.sql(f"SELECT 1 FROM pg_database WHERE datname = '{kept_c['name']}'"):
+            pg.sql(f"DROP DATABASE {kept_c['name']}")
+    code, lines, err = orphans(b)
+    assert code == 0 and [line[1] for line in lines] == ["missing"], (lines, err)
+    b.d.start()
+    gone(b, (kept, bids[0]), (lost, bids[1]))
+    # what another store knows is none of this one's
+    other = start(osbd, service([row(server), row(second, "two")]))
+    iid = other.made("postgresql", "small")
+    c = credentials(other, iid, other.bound(iid, "postgresql", "small"))
+    assert sql(c, "SET ROLE NONE", "CREATE TABLE t (v int)")[1]
+    b.d.stop()
+    code, lines, err = orphans(b)
+    assert sorted(line[0] for line in lines) == ["database", "user"], (lines, err)
+    code, lines, err = orphans(b, c["username"], c["name"])
+    assert code == 0 and f"removed {c['username']}\nremoved {c['name']}\n" in err, err
+    assert residue(server) == [] and residue(second) == []
+    b.d.start()
 
 
 def test_rotation_two_users_side_by_side_then_expiry(osbd, server):
