@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "backends/postgresql.h"
 
-#include "backends/postgresql_sql.h"
+#include "backends/postgresql_quota.h"
 
 #include <stdio.h>
 
@@ -9,6 +9,10 @@ struct postgresql {
 	struct database db; /* first */
 	struct pg_lib lib;
 	struct postgresql_server *servers; /* one for each of db.config.servers */
+	struct postgresql_quota *quotas;
+	size_t n_measuring;
+	void (*stopped)(void *data);
+	void *stopped_data;
 };
 
 /* -- configuration ------------------------------------------------------------------------ */
@@ -59,6 +63,7 @@ static struct postgresql *postgresql_of(struct backend *backend)
 static int open_server(struct postgresql *pg, const struct database_server *server, struct err *err)
 {
 	struct postgresql_server *to = &pg->servers[server->index];
+	struct postgresql_quota *quota = &pg->quotas[server->index];
 	struct str other = secret_reveal(&server->other_password);
 	struct dial_address address;
 
@@ -72,15 +77,22 @@ static int open_server(struct postgresql *pg, const struct database_server *serv
 		.database = pg->db.config.maintenance.p,
 		.max = (unsigned)(server->sessions + 1) / 2, /* a script has up to two */
 	};
-	postgresql_server_init(to);
 	if (server->tls) {
 		to->ca = server->tls->ca.p;
 		to->verify = server->tls->name.p;
 	}
-	if (server->path || dial_ip(server->host, 1, &address))
-		return 0;
-	to->dns = backend_dns(pg->db.base.env, err);
-	return to->dns ? 0 : err->code;
+	if (!server->path && !dial_ip(server->host, 1, &address)) {
+		to->dns = backend_dns(pg->db.base.env, err);
+		if (!to->dns)
+			return err->code;
+	}
+	quota->database = &pg->db;
+	quota->server = server;
+	quota->to = *to;
+	quota->to.max = 1;
+	postgresql_server_init(&quota->to);
+	postgresql_server_init(to);
+	return 0;
 }
 
 static void postgresql_close(struct backend *backend)
@@ -103,6 +115,7 @@ static int postgresql_open(const struct backend_env *env, struct offering *offer
 		rc = ERR_INVALID;
 	}
 	pg->servers = arena_zalloc(arena, (pg->db.config.n_servers + 1) * sizeof(*pg->servers));
+	pg->quotas = arena_zalloc(arena, (pg->db.config.n_servers + 1) * sizeof(*pg->quotas));
 	for (i = 0; rc == 0 && i < pg->db.config.n_servers; i++) {
 		const struct database_server *server = &pg->db.config.servers[i];
 
@@ -116,6 +129,43 @@ static int postgresql_open(const struct backend_env *env, struct offering *offer
 		database_close(&pg->db);
 	*out = &pg->db.base;
 	return rc;
+}
+
+/* -- quotas -------------------------------------------------------------------------------- */
+
+static void postgresql_start(struct backend *backend)
+{
+	struct postgresql *pg = postgresql_of(backend);
+	size_t i;
+
+	database_show(&pg->db);
+	for (i = 0; i < pg->db.config.n_servers; i++)
+		postgresql_quota_start(&pg->quotas[i]);
+}
+
+static void one_stopped(struct postgresql *pg)
+{
+	if (--pg->n_measuring == 0)
+		pg->stopped(pg->stopped_data);
+}
+
+static void quota_stopped(struct postgresql_quota *quota)
+{
+	one_stopped(postgresql_of(&quota->database->base));
+}
+
+static void postgresql_stop(struct backend *backend, void (*stopped)(void *data), void *data)
+{
+	struct postgresql *pg = postgresql_of(backend);
+	size_t i;
+
+	database_hide(&pg->db);
+	pg->stopped = stopped;
+	pg->stopped_data = data;
+	pg->n_measuring = pg->db.config.n_servers + 1; /* this very function */
+	for (i = 0; i < pg->db.config.n_servers; i++)
+		postgresql_quota_stop(&pg->quotas[i], quota_stopped);
+	one_stopped(pg);
 }
 
 /* -- steps: on the instance's server --------------------------------------------------------- */
@@ -432,6 +482,8 @@ const struct backend_type backend_postgresql = {
 	.open = postgresql_open,
 	.close = postgresql_close,
 	.check = database_check,
+	.start = postgresql_start,
+	.stop = postgresql_stop,
 	.attributes = database_attributes,
 	.survey = survey,
 	.remove = remove_thing,

@@ -218,7 +218,7 @@ static void dial(struct postgresql_script *script, int step, const char *databas
 	put_option(&url, "user", server->user);
 	put_option(&url, "dbname", database);
 	buf_printf(&url, "application_name='osbd %.40s%s' options='" OPTIONS "' ",
-		   script->lock ? script->lock : "room", step == KILL ? " end" : "");
+		   script->lock ? script->lock : "looks", step == KILL ? " end" : "");
 	put_option(&url, "sslmode", server->ca ? "verify-full" : "disable");
 	if (server->ca)
 		put_option(&url, "sslrootcert", server->ca);
@@ -439,7 +439,10 @@ static void on_up(struct pg_conn *conn)
 			next(script);
 		break;
 	case ENTER:
-		guard(script);
+		if (script->lock)
+			guard(script);
+		else
+			go_inside(script);
 		break;
 	case KILL:
 		kill_ours(script);

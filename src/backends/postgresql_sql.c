@@ -6,9 +6,9 @@
 #include <stdio.h>
 
 #define ROOM_LOCK "7021800435" /* any number that names of databases do not give */
-#define NO_MARKS "42P01 3F000" /* nothing was ever made on this server */
-#define DO "DO $osbd$ BEGIN "  /* several statements, one transaction; names and verifiers */
-#define DONE " END $osbd$"     /* hold no $osbd$ */
+#define NO_MARKS POSTGRESQL_NO_MARKS
+#define DO POSTGRESQL_DO
+#define DONE POSTGRESQL_DONE
 
 static struct postgresql_op *op_of(struct postgresql_script *script)
 {
@@ -459,11 +459,9 @@ enum postgresql_next postgresql_next_bind(struct postgresql_script *script, stru
 	}
 }
 
-/* Ends sessions, waits a little, looks again. True: text has a statement. */
-static bool put_end_of_sessions(struct postgresql_script *script, struct buf *text, int first)
+bool postgresql_end_sessions(struct postgresql_script *script, struct buf *text, const char *user,
+			     const char *database, int first)
 {
-	struct postgresql_op *op = op_of(script);
-
 	if (script->at > first && !postgresql_number(script, 0, 0))
 		return false;
 	script->at = first + 1;
@@ -472,7 +470,7 @@ static bool put_end_of_sessions(struct postgresql_script *script, struct buf *te
 		   "SELECT count(pg_sleep(0.01)) FROM (SELECT pg_terminate_backend(pid) FROM "
 		   "pg_stat_activity WHERE usename = '%s' OR (datname = '%s' AND usesysid IS NOT "
 		   "NULL AND usename IS NULL)) AS ended",
-		   op->user, op->database);
+		   user, database);
 	return true;
 }
 
@@ -523,7 +521,7 @@ enum postgresql_next postgresql_next_unbind(struct postgresql_script *script, st
 		return POSTGRESQL_RUN;
 	case 2:
 	case 3:
-		if (put_end_of_sessions(script, text, 2))
+		if (postgresql_end_sessions(script, text, u, d, 2))
 			return POSTGRESQL_RUN;
 		script->at = 4;
 		put_where(text, u);
@@ -558,7 +556,7 @@ enum postgresql_next postgresql_next_unbind(struct postgresql_script *script, st
 		/* fall through */
 	case 7: /* whoever was about to log in */
 	case 8:
-		if (put_end_of_sessions(script, text, 7))
+		if (postgresql_end_sessions(script, text, u, d, 7))
 			return POSTGRESQL_RUN;
 		/* fall through */
 	default:

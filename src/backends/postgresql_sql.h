@@ -30,6 +30,10 @@
 #include "backends/database_place.h"
 #include "backends/postgresql_script.h"
 
+#define POSTGRESQL_NO_MARKS "42P01 3F000" /* nothing was ever made on this server */
+#define POSTGRESQL_DO "DO $osbd$ BEGIN "  /* several statements, one transaction; names */
+#define POSTGRESQL_DONE " END $osbd$"     /* and verifiers hold no $osbd$ */
+
 struct postgresql_op {
 	struct osb_op osb; /* first */
 	struct postgresql_script script;
@@ -62,5 +66,10 @@ enum op_verdict postgresql_make_verifier(struct op *flow);
 /* Of the last result; "" and 0 when there is none. */
 const char *postgresql_cell(const struct sql_result *result, size_t row, size_t col);
 uint64_t postgresql_number(const struct postgresql_script *script, size_t row, size_t col);
+
+/* Ends the sessions of a user and of users that are gone in a database, waits a little, looks again;
+ * at is first or first + 1 meanwhile. True: text has a statement. */
+bool postgresql_end_sessions(struct postgresql_script *script, struct buf *text, const char *user,
+			     const char *database, int first);
 
 #endif

@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 
+import admin_test
 import broker
 import httpx
 import postgresql
@@ -114,6 +115,93 @@ def test_a_server_that_is_away_is_passed_over(osbd, server, second):
     finally:
         second.start()
     gone(b, *((i,) for i in iids))
+
+
+# -- quotas ----------------------------------------------------------------------------------------
+
+GROW = "INSERT INTO t SELECT repeat(md5(i::text), 30) FROM generate_series(1, 6000) i"
+
+
+def metric(b, name, server="one"):
+    found = re.findall(rf'^{name}{{service="postgresql",server="{server}"}} (\S+)$',
+                       admin_test.admin(b.d, "/metrics").text, re.M)
+    return float(found[0])
+
+
+def test_a_full_database_is_not_written_to(osbd, server):
+    b = start(osbd, service([row(server)]))
+    iid, other = b.made("postgresql", "small"), b.made("postgresql", "small")
+    bids = [b.bound(iid, "postgresql", "small"),
+            b.bound(iid, "postgresql", "small", parameters={"read_only": True})]
+    far = b.bound(other, "postgresql", "small")
+    writer, reader = (credentials(b, iid, x) for x in bids)
+    neighbour = Session(credentials(b, other, far))
+    assert neighbour.ask("SELECT 1") == "1"
+    assert sql(writer, "CREATE TABLE t (v text); CREATE TABLE kept (i int)", "SET ROLE NONE",
+               "CREATE TABLE own (i int)")[1]
+    assert "metadata" not in b.instance(iid).json()
+    writing, reading = Session(writer), Session(reader)
+    assert (writing.ask("SELECT 2"), reading.ask("SELECT 3")) == ("2", "3")
+    assert sql(writer, GROW)[1]
+
+    def full():
+        return b.instance(iid).json().get("metadata", {}).get("attributes") == {"over_quota": "true"}
+    assert rig.wait_until(full, 10)
+    assert rig.wait_until(lambda: metric(b, "osbd_databases_over_quota") == 1, 5)
+    assert "cannot be written to any more" in b.d.log()
+    assert writing.ask("SELECT 2") != "2"  # it acted as the owner
+    assert reading.ask("SELECT 3") == "3" and neighbour.ask("SELECT 4") == "4"
+    for statement in ("INSERT INTO kept VALUES (1)", "INSERT INTO own VALUES (1)",
+                      "CREATE TABLE more (i int)", "UPDATE t SET v = v || v", "ALTER TABLE t ADD w text",
+                      "CREATE TEMP TABLE x (i int)", f"SET ROLE {writer['name']}", "CREATE SCHEMA x"):
+        text, well = sql(writer, "SET default_transaction_read_only = off", statement)
+        assert not well and re.search("denied|must be owner", text), (statement, text)
+    # who is bound now gets no more
+    bids.append(b.bound(iid, "postgresql", "small"))
+    late = credentials(b, iid, bids[-1])
+    assert "denied" in sql(late, "INSERT INTO kept VALUES (1)")[0]
+    assert sql(late, "SELECT count(*) FROM t") == ("6000", True)
+    # what is deleted makes room, and writing returns, for those who wrote
+    assert sql(writer, "DELETE FROM t")[1]
+    assert rig.wait_until(lambda: "metadata" not in b.instance(iid).json(), 15)
+    assert sql(writer, "INSERT INTO kept VALUES (1); INSERT INTO own VALUES (1)")[1]
+    assert sql(late, "CREATE TABLE more (i int); ALTER TABLE own ADD w int")[1]
+    assert "denied" in sql(reader, "SET default_transaction_read_only = off",
+                           "INSERT INTO kept VALUES (1)")[0]
+    assert rig.wait_until(lambda: metric(b, "osbd_databases_over_quota") == 0, 5)
+    # a larger plan makes room as well
+    assert sql(writer, GROW)[1] and rig.wait_until(full, 10)
+    assert b.update(iid, "postgresql", "large").status_code == 200
+    assert rig.wait_until(lambda: sql(writer, "INSERT INTO kept VALUES (1)")[1], 10)
+    for s in (writing, reading, neighbour):
+        s.close()
+    gone(b, (iid, *bids), plan="large")
+    gone(b, (other, far))
+    assert residue(server) == []
+
+
+def test_of_two_nodes_one_measures_and_the_other_takes_over(osbd, server):
+    services = service([row(server)])
+    nodes = [start(osbd, services, orderly=False) for _ in range(2)]
+    iid = nodes[0].made("postgresql", "small")
+    bid = nodes[0].bound(iid, "postgresql", "small")
+    c = credentials(nodes[0], iid, bid)
+    assert sql(c, "CREATE TABLE t (v text)")[1] and sql(c, GROW)[1]
+    assert rig.wait_until(lambda: not sql(c, "INSERT INTO t VALUES ('x')")[1], 10)
+    told = [b for b in nodes if "cannot be written to" in b.d.log()]
+    assert len(told) == 1
+    # the other one knows it, too
+    assert all(rig.wait_until(lambda b=b: metric(b, "osbd_databases_over_quota") == 1, 5)
+               for b in nodes)
+    told[0].d.kill()
+    assert sql(c, "TRUNCATE t")[1]
+    assert rig.wait_until(lambda: sql(c, "INSERT INTO t VALUES ('x')")[1], 10)
+    left = [b for b in nodes if b is not told[0]][0]
+    assert "can be written to again" in left.d.log()
+    if left is not nodes[0]:
+        nodes[0].d.start()
+    gone(nodes[0], (iid, bid))
+    assert residue(server) == []
 
 
 # -- the way to the server -------------------------------------------------------------------------

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "backends/postgresql_quota.h"
+
+#define QUOTA_LOCK "7021800436"
+
+/* What at stands for. */
+enum {
+	LEAD,     /* who measures? */
+	MEASURE,  /* which have become full, or not full any more */
+	FLIPS,    /* say so in their marks */
+	RIGHTS,   /* whose are not as they should be: change them */
+	SESSIONS, /* two of them: see postgresql_end_sessions() */
+	OWN = SESSIONS + 2,
+	FULL,   /* the names of the full ones */
+	TABLES, /* in each of them, tables with dead rows */
+	VACUUM,
+	COUNT, /* how many there are */
+	DONE,
+};
+
+static struct postgresql_quota *quota_of(struct postgresql_script *script)
+{
+	return container_of(script, struct postgresql_quota, script);
+}
+
+static enum postgresql_next read_full(struct postgresql_script *script, struct buf *text)
+{
+	script->at = FULL;
+	script->tolerated = POSTGRESQL_NO_MARKS;
+	buf_puts(text, "SELECT name FROM osbd.marks JOIN pg_database ON datname = name WHERE "
+		       "name = of_database AND is_full");
+	return POSTGRESQL_RUN;
+}
+
+static enum postgresql_next measure(struct postgresql_script *script, struct buf *text)
+{
+	quota_of(script)->leads = strcmp(postgresql_cell(&script->result, 0, 0), "t") == 0;
+	if (!quota_of(script)->leads) /* another node does */
+		return read_full(script, text);
+	script->at = FLIPS;
+	script->tolerated = POSTGRESQL_NO_MARKS; /* nothing was ever made here */
+	buf_puts(text, "SELECT name, storage > 0 AND used >= storage, used, storage FROM "
+		       "(SELECT m.name, m.storage, m.is_full, pg_database_size(d.oid) AS used "
+		       "FROM osbd.marks m JOIN pg_database d ON d.datname = m.name "
+		       "WHERE m.name = m.of_database AND (m.storage > 0 OR m.is_full)) AS measured "
+		       "WHERE (storage > 0 AND used >= storage) <> is_full");
+	return POSTGRESQL_RUN;
+}
+
+static enum postgresql_next users(struct postgresql_script *script, struct buf *text)
+{
+	script->at = RIGHTS;
+	buf_puts(text,
+		 "SELECT u.name, d.name, d.is_full FROM osbd.marks u "
+		 "JOIN osbd.marks d ON d.name = u.of_database "
+		 "JOIN pg_roles r ON r.rolname = u.name JOIN pg_roles o ON o.rolname = d.name "
+		 "WHERE u.name <> u.of_database AND NOT u.reader AND r.rolcanlogin AND "
+		 "d.is_full = EXISTS (SELECT 1 FROM pg_auth_members m WHERE m.roleid = o.oid "
+		 "AND m.member = r.oid)");
+	return POSTGRESQL_RUN;
+}
+
+static enum postgresql_next flip(struct postgresql_script *script, struct buf *text)
+{
+	struct postgresql_quota *quota = quota_of(script);
+	const struct log *log = &quota->database->base.log;
+	const struct str *row;
+	bool full;
+
+	if (quota->i == 0) {
+		if (*script->sqlstate)
+			return read_full(script, text);
+		quota->changes = script->result;
+	}
+	if (quota->i >= quota->changes.rows) {
+		quota->i = 0;
+		return users(script, text);
+	}
+	row = &quota->changes.cells[quota->i++ * quota->changes.cols];
+	full = str_is(row[1], "t");
+	log_write(log, full ? LOG_WARN : LOG_INFO,
+		  "server %.*s: database %.*s holds %.*s bytes of %.*s: it %s",
+		  STR_ARG(quota->server->name), STR_ARG(row[0]), STR_ARG(row[2]), STR_ARG(row[3]),
+		  full ? "cannot be written to any more" : "can be written to again");
+	buf_printf(text, "UPDATE osbd.marks SET is_full = %s WHERE name = '%.*s'",
+		   full ? "true" : "false", STR_ARG(row[0]));
+	return POSTGRESQL_RUN;
+}
+
+static enum postgresql_next change_rights(struct postgresql_script *script, struct buf *text)
+{
+	struct postgresql_quota *quota = quota_of(script);
+	const char *user, *d;
+	const struct str *row;
+
+	if (quota->i == 0)
+		quota->changes = script->result;
+	if (quota->i >= quota->changes.rows)
+		return read_full(script, text);
+	row = &quota->changes.cells[quota->i * quota->changes.cols];
+	user = row[0].p;
+	d = row[1].p;
+	script->at = SESSIONS;
+	script->tolerated = "42704"; /* an unbind was faster */
+	if (str_is(row[2], "t"))
+		buf_printf(text,
+			   POSTGRESQL_DO
+			   "ALTER ROLE \"%s\" IN DATABASE \"%s\" RESET role; GRANT \"f%s\" TO "
+			   "\"%s\"; REVOKE \"%s\" FROM \"%s\";" POSTGRESQL_DONE,
+			   user, d, d + 1, user, d, user);
+	else
+		buf_printf(text,
+			   POSTGRESQL_DO
+			   "GRANT \"%s\" TO \"%s\"; ALTER ROLE \"%s\" IN DATABASE \"%s\" SET role "
+			   "= '%s'; REVOKE \"f%s\" FROM \"%s\";" POSTGRESQL_DONE,
+			   d, user, user, d, d, d + 1, user);
+	return POSTGRESQL_RUN;
+}
+
+/* What it owns by itself it could still write to. */
+static enum postgresql_next take_over(struct postgresql_script *script, struct buf *text)
+{
+	struct postgresql_quota *quota = quota_of(script);
+	const struct str *row = &quota->changes.cells[quota->i * quota->changes.cols];
+
+	script->at = RIGHTS;
+	quota->i++;
+	if (!str_is(row[2], "t"))
+		return change_rights(script, text);
+	script->inside = row[1].p;
+	script->tolerated = "42704";
+	buf_printf(text, "REASSIGN OWNED BY \"%s\" TO \"%s\"", row[0].p, row[1].p);
+	return POSTGRESQL_INSIDE;
+}
+
+static enum postgresql_next count(struct postgresql_script *script, struct buf *text)
+{
+	script->at = DONE;
+	buf_puts(text, "SELECT count(*), coalesce(sum(storage), 0)::bigint FROM osbd.marks "
+		       "WHERE name = of_database");
+	return POSTGRESQL_RUN;
+}
+
+static enum postgresql_next look_for_tables(struct postgresql_script *script, struct buf *text)
+{
+	struct postgresql_quota *quota = quota_of(script);
+
+	if (!quota->leads || quota->i_full >= quota->full.rows)
+		return count(script, text);
+	script->at = VACUUM;
+	script->inside = postgresql_cell(&quota->full, quota->i_full++, 0);
+	quota->i_table = 0;
+	/* those of the owner: what somebody else has made there is not ours to vacuum */
+	buf_puts(text,
+		 "SELECT format('VACUUM %I.%I', schemaname, s.relname) FROM "
+		 "pg_stat_user_tables s JOIN pg_class c ON c.oid = s.relid WHERE n_dead_tup > 0 "
+		 "AND pg_has_role(c.relowner, 'USAGE') LIMIT 100");
+	return POSTGRESQL_INSIDE;
+}
+
+static enum postgresql_next vacuum(struct postgresql_script *script, struct buf *text)
+{
+	struct postgresql_quota *quota = quota_of(script);
+
+	if (quota->i_table == 0)
+		quota->tables = script->result;
+	if (quota->i_table >= quota->tables.rows)
+		return look_for_tables(script, text);
+	script->tolerated = "42P01 3F000 55P03 57014"; /* it is gone, or busy */
+	buf_puts(text, postgresql_cell(&quota->tables, quota->i_table++, 0));
+	return POSTGRESQL_INSIDE;
+}
+
+static enum postgresql_next next(struct postgresql_script *script, struct buf *text)
+{
+	struct postgresql_quota *quota = quota_of(script);
+
+	switch (script->at) {
+	case LEAD:
+		script->at = MEASURE;
+		buf_puts(text, "SELECT pg_try_advisory_lock(" QUOTA_LOCK ")");
+		return POSTGRESQL_RUN;
+	case MEASURE:
+		return measure(script, text);
+	case FLIPS:
+		return flip(script, text);
+	case RIGHTS:
+		return change_rights(script, text);
+	case SESSIONS:
+	case SESSIONS + 1:
+		if (postgresql_end_sessions(
+			    script, text, quota->changes.cells[quota->i * quota->changes.cols].p,
+			    quota->changes.cells[quota->i * quota->changes.cols + 1].p, SESSIONS))
+			return POSTGRESQL_RUN;
+		return take_over(script, text);
+	case FULL:
+		if (*script->sqlstate) { /* no marks at all */
+			database_found(quota->database, quota->server->index, NULL, 0, 0, 0);
+			return POSTGRESQL_END;
+		}
+		quota->full = script->result;
+		quota->i_full = 0;
+		return look_for_tables(script, text);
+	case VACUUM:
+		return vacuum(script, text);
+	default:
+		database_found(quota->database, quota->server->index, quota->full.cells,
+			       quota->full.rows, postgresql_number(script, 0, 0),
+			       postgresql_number(script, 0, 1));
+		return POSTGRESQL_END;
+	}
+}
+
+static void look(struct postgresql_quota *quota);
+
+static void on_timer(struct timer *timer)
+{
+	look(container_of(timer, struct postgresql_quota, timer));
+}
+
+static void looked(struct call *call, int status)
+{
+	struct postgresql_quota *quota = call->data;
+	const struct log *log = &quota->database->base.log;
+
+	arena_finish(&quota->arena);
+	quota->running = false;
+	if (quota->stopping) {
+		quota->stopped(quota);
+		return;
+	}
+	if (status < 0 && !quota->away)
+		log_warn(log, "server %.*s: quotas are not looked after: %s",
+			 STR_ARG(quota->server->name), quota->script.err.text);
+	else if (status == 0 && quota->away)
+		log_info(log, "server %.*s: quotas are looked after again",
+			 STR_ARG(quota->server->name));
+	quota->away = status < 0;
+	timer_start(&quota->timer, quota->to.loop, quota->database->config.quota_every, on_timer);
+}
+
+static void look(struct postgresql_quota *quota)
+{
+	quota->running = true;
+	quota->i = 0;
+	arena_init(&quota->arena);
+	quota->script.server = &quota->to;
+	quota->script.arena = &quota->arena;
+	quota->script.next = next;
+	quota->script.call.done = looked;
+	quota->script.call.data = quota;
+	postgresql_script_start(&quota->script);
+}
+
+void postgresql_quota_start(struct postgresql_quota *quota)
+{
+	quota->stopping = false;
+	timer_start(&quota->timer, quota->to.loop, 0, on_timer);
+}
+
+void postgresql_quota_stop(struct postgresql_quota *quota,
+			   void (*stopped)(struct postgresql_quota *quota))
+{
+	timer_stop(&quota->timer);
+	quota->stopping = true;
+	quota->stopped = stopped;
+	if (quota->running)
+		call_cancel(&quota->script.call);
+	else
+		stopped(quota);
+}
