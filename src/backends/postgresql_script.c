@@ -245,7 +245,7 @@ static void ask(struct postgresql_script *script, int i, const struct buf *text,
 	pg_conn_send_text(conn, text->p, params, n,
 			  (struct pg_note){ .kind = PG_STATEMENT, .whose = script });
 	pg_conn_sync(conn, script);
-	if (script->step == RUN || script->step == INSIDE)
+	if (script->lock && (script->step == RUN || script->step == INSIDE))
 		failpoint("postgresql.sent");
 }
 
