@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The session of the README, line by line: what it prints is what the README says."""
+import io
 import os
 import re
 import subprocess
 
+import demo_db
 import rig
 
 
@@ -38,3 +40,11 @@ def test_session(osbd, tmp_path):
     assert len(printed) == len(lines), done.stderr
     for (command, said), got in zip(lines, printed):
         assert plain(got) == plain(said), command
+
+
+def test_demo_db(tmp_path):
+    text = open(os.path.join(rig.TREE, "README.md")).read()
+    block = re.search(r"<!-- demo-db:.*?```console\n(.*?)```", text, re.S).group(1)
+    out = io.StringIO()
+    demo_db.demo(tmp_path, out)
+    assert demo_db.plain(out.getvalue()) == block
