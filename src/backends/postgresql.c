@@ -10,9 +10,6 @@ struct postgresql {
 	struct pg_lib lib;
 	struct postgresql_server *servers; /* one for each of db.config.servers */
 	struct postgresql_quota *quotas;
-	size_t n_measuring;
-	void (*stopped)(void *data);
-	void *stopped_data;
 };
 
 /* -- configuration ------------------------------------------------------------------------ */
@@ -86,18 +83,24 @@ static int open_server(struct postgresql *pg, const struct database_server *serv
 		if (!to->dns)
 			return err->code;
 	}
-	quota->database = &pg->db;
-	quota->server = server;
+	quota->base.database = &pg->db;
+	quota->base.server = server;
+	pg->db.quotas[server->index] = &quota->base;
 	quota->to = *to;
 	quota->to.max = 1;
-	postgresql_server_init(&quota->to);
+	postgresql_quota_init(quota);
 	postgresql_server_init(to);
 	return 0;
 }
 
 static void postgresql_close(struct backend *backend)
 {
-	database_close(&postgresql_of(backend)->db);
+	struct postgresql *pg = postgresql_of(backend);
+	size_t i;
+
+	for (i = 0; i < pg->db.config.n_servers; i++)
+		arena_finish(&pg->quotas[i].arena);
+	database_close(&pg->db);
 }
 
 static int postgresql_open(const struct backend_env *env, struct offering *offering,
@@ -129,43 +132,6 @@ static int postgresql_open(const struct backend_env *env, struct offering *offer
 		database_close(&pg->db);
 	*out = &pg->db.base;
 	return rc;
-}
-
-/* -- quotas -------------------------------------------------------------------------------- */
-
-static void postgresql_start(struct backend *backend)
-{
-	struct postgresql *pg = postgresql_of(backend);
-	size_t i;
-
-	database_show(&pg->db);
-	for (i = 0; i < pg->db.config.n_servers; i++)
-		postgresql_quota_start(&pg->quotas[i]);
-}
-
-static void one_stopped(struct postgresql *pg)
-{
-	if (--pg->n_measuring == 0)
-		pg->stopped(pg->stopped_data);
-}
-
-static void quota_stopped(struct postgresql_quota *quota)
-{
-	one_stopped(postgresql_of(&quota->database->base));
-}
-
-static void postgresql_stop(struct backend *backend, void (*stopped)(void *data), void *data)
-{
-	struct postgresql *pg = postgresql_of(backend);
-	size_t i;
-
-	database_hide(&pg->db);
-	pg->stopped = stopped;
-	pg->stopped_data = data;
-	pg->n_measuring = pg->db.config.n_servers + 1; /* this very function */
-	for (i = 0; i < pg->db.config.n_servers; i++)
-		postgresql_quota_stop(&pg->quotas[i], quota_stopped);
-	one_stopped(pg);
 }
 
 /* -- steps: on the instance's server --------------------------------------------------------- */
@@ -482,8 +448,8 @@ const struct backend_type backend_postgresql = {
 	.open = postgresql_open,
 	.close = postgresql_close,
 	.check = database_check,
-	.start = postgresql_start,
-	.stop = postgresql_stop,
+	.start = database_start,
+	.stop = database_stop,
 	.attributes = database_attributes,
 	.survey = survey,
 	.remove = remove_thing,

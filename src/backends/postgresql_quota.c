@@ -63,7 +63,7 @@ static enum postgresql_next users(struct postgresql_script *script, struct buf *
 static enum postgresql_next flip(struct postgresql_script *script, struct buf *text)
 {
 	struct postgresql_quota *quota = quota_of(script);
-	const struct log *log = &quota->database->base.log;
+	const struct log *log = &quota->base.database->base.log;
 	const struct str *row;
 	bool full;
 
@@ -80,7 +80,8 @@ static enum postgresql_next flip(struct postgresql_script *script, struct buf *t
 	full = str_is(row[1], "t");
 	log_write(log, full ? LOG_WARN : LOG_INFO,
 		  "server %.*s: database %.*s holds %.*s bytes of %.*s: it %s",
-		  STR_ARG(quota->server->name), STR_ARG(row[0]), STR_ARG(row[2]), STR_ARG(row[3]),
+		  STR_ARG(quota->base.server->name), STR_ARG(row[0]), STR_ARG(row[2]),
+		  STR_ARG(row[3]),
 		  full ? "cannot be written to any more" : "can be written to again");
 	buf_printf(text, "UPDATE osbd.marks SET is_full = %s WHERE name = '%.*s'",
 		   full ? "true" : "false", STR_ARG(row[0]));
@@ -195,7 +196,8 @@ static enum postgresql_next next(struct postgresql_script *script, struct buf *t
 		return take_over(script, text);
 	case FULL:
 		if (*script->sqlstate) { /* no marks at all */
-			database_found(quota->database, quota->server->index, NULL, 0, 0, 0);
+			database_found(quota->base.database, quota->base.server->index, NULL, 0, 0,
+				       0);
 			return POSTGRESQL_END;
 		}
 		quota->full = script->result;
@@ -204,68 +206,29 @@ static enum postgresql_next next(struct postgresql_script *script, struct buf *t
 	case VACUUM:
 		return vacuum(script, text);
 	default:
-		database_found(quota->database, quota->server->index, quota->full.cells,
+		database_found(quota->base.database, quota->base.server->index, quota->full.cells,
 			       quota->full.rows, postgresql_number(script, 0, 0),
 			       postgresql_number(script, 0, 1));
 		return POSTGRESQL_END;
 	}
 }
 
-static void look(struct postgresql_quota *quota);
-
-static void on_timer(struct timer *timer)
+static void look(struct database_quota *base)
 {
-	look(container_of(timer, struct postgresql_quota, timer));
-}
+	struct postgresql_quota *quota = container_of(base, struct postgresql_quota, base);
 
-static void looked(struct call *call, int status)
-{
-	struct postgresql_quota *quota = call->data;
-	const struct log *log = &quota->database->base.log;
-
-	arena_finish(&quota->arena);
-	quota->running = false;
-	if (quota->stopping) {
-		quota->stopped(quota);
-		return;
-	}
-	if (status < 0 && !quota->away)
-		log_warn(log, "server %.*s: quotas are not looked after: %s",
-			 STR_ARG(quota->server->name), quota->script.err.text);
-	else if (status == 0 && quota->away)
-		log_info(log, "server %.*s: quotas are looked after again",
-			 STR_ARG(quota->server->name));
-	quota->away = status < 0;
-	timer_start(&quota->timer, quota->to.loop, quota->database->config.quota_every, on_timer);
-}
-
-static void look(struct postgresql_quota *quota)
-{
-	quota->running = true;
 	quota->i = 0;
-	arena_init(&quota->arena);
-	quota->script.server = &quota->to;
-	quota->script.arena = &quota->arena;
-	quota->script.next = next;
-	quota->script.call.done = looked;
-	quota->script.call.data = quota;
+	arena_reset(&quota->arena);
 	postgresql_script_start(&quota->script);
 }
 
-void postgresql_quota_start(struct postgresql_quota *quota)
+void postgresql_quota_init(struct postgresql_quota *quota)
 {
-	quota->stopping = false;
-	timer_start(&quota->timer, quota->to.loop, 0, on_timer);
-}
-
-void postgresql_quota_stop(struct postgresql_quota *quota,
-			   void (*stopped)(struct postgresql_quota *quota))
-{
-	timer_stop(&quota->timer);
-	quota->stopping = true;
-	quota->stopped = stopped;
-	if (quota->running)
-		call_cancel(&quota->script.call);
-	else
-		stopped(quota);
+	postgresql_server_init(&quota->to);
+	quota->script.server = &quota->to;
+	quota->script.arena = &quota->arena;
+	quota->script.next = next;
+	quota->base.call = &quota->script.call;
+	quota->base.err = &quota->script.err;
+	quota->base.look = look;
 }

@@ -16,26 +16,21 @@
 #ifndef OSBD_BACKENDS_POSTGRESQL_QUOTA_H
 #define OSBD_BACKENDS_POSTGRESQL_QUOTA_H
 
+#include "backends/database_quota.h"
 #include "backends/postgresql_sql.h"
 
 struct postgresql_quota {
-	/* set by the owner */
-	struct database *database;
-	const struct database_server *server;
+	struct database_quota base;  /* first */
 	struct postgresql_server to; /* of one script at a time */
 	/* private */
-	struct timer timer;
 	struct postgresql_script script;
-	struct arena arena;
+	struct arena arena;                      /* finished by the owner */
 	struct sql_result changes, full, tables; /* rows to be gone through, one after the other */
 	size_t i, i_full, i_table;
-	bool leads, running, stopping, away;
-	void (*stopped)(struct postgresql_quota *quota);
+	bool leads;
 };
 
-void postgresql_quota_start(struct postgresql_quota *quota);
-/* stopped runs once, perhaps at once. */
-void postgresql_quota_stop(struct postgresql_quota *quota,
-			   void (*stopped)(struct postgresql_quota *quota));
+/* base's database and server are set, and to. */
+void postgresql_quota_init(struct postgresql_quota *quota);
 
 #endif
