@@ -98,8 +98,11 @@ static void postgresql_close(struct backend *backend)
 	struct postgresql *pg = postgresql_of(backend);
 	size_t i;
 
-	for (i = 0; i < pg->db.config.n_servers; i++)
+	for (i = 0; i < pg->db.config.n_servers; i++) {
+		postgresql_server_finish(&pg->servers[i]);
+		postgresql_server_finish(&pg->quotas[i].to);
 		arena_finish(&pg->quotas[i].arena);
+	}
 	database_close(&pg->db);
 }
 

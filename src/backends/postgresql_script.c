@@ -12,6 +12,9 @@
  *            RUN <-> INSIDE, which goes through LEAVE (another database), ENTER and GUARD
  *             |
  *             v
+ *          RELEASE: main is kept for the next script
+ *             |
+ *             v
  *           CLOSE <- KILL (canceled while a statement runs) */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "backends/postgresql_script.h"
@@ -25,8 +28,7 @@
 #define CONNECT_MS 5000
 #define STATEMENT_MS 35000
 #define KILL_MS 3000
-/* of the server, for what we leave behind */
-#define OPTIONS "-c lock_timeout=10000 -c idle_session_timeout=60000"
+#define IDLE_MS SEC(10)
 
 enum {
 	WAIT,
@@ -42,6 +44,7 @@ enum {
 	ENTER,
 	GUARD,
 	INSIDE,
+	RELEASE,
 	KILL,
 	CLOSE
 };
@@ -58,7 +61,7 @@ static bool any_open(const struct postgresql_script *script)
 	size_t i;
 
 	for (i = 0; i < POSTGRESQL_SIDES; i++)
-		if (script->sides[i].open)
+		if (script->sides[i])
 			return true;
 	return script->resolving;
 }
@@ -99,39 +102,15 @@ static void end(struct postgresql_script *script, int status)
 	buf_wipe(&script->own);
 	pg_target_cancel(&script->target);
 	for (i = 0; i < POSTGRESQL_SIDES; i++)
-		pg_conn_close(&script->sides[i].conn);
+		if (script->sides[i])
+			pg_conn_close(&script->sides[i]->conn);
 	if (!any_open(script))
 		loop_soon(script->server->loop, &script->soon);
 }
 
-/* Whether it is worth another try: sqlstate is empty when the server said nothing. */
-static bool may_pass(const char *sqlstate, int status)
-{
-	static const char *const passing[] = {
-		"08",                      /* the connection */
-		"40001",                   /* serialization failure */
-		"40P01",                   /* deadlock */
-		"53",                      /* disk full, out of memory, too many connections */
-		"55006",                   /* object in use */
-		"55P03",                   /* lock not available */
-		"57014",                   /* it took too long */
-		"57P01",                   /* the server, or an operator, ended the session */
-		"57P02", "57P03", "XX000", /* tuple concurrently updated */
-	};
-	size_t i;
-
-	if (!*sqlstate)
-		return status != ERR_ACCESS && status != ERR_NOENT && status != ERR_INVALID &&
-		       status != ERR_SYNTAX && status != ERR_UNSUPPORTED;
-	for (i = 0; i < ARRAY_LEN(passing); i++)
-		if (strncmp(sqlstate, passing[i], strlen(passing[i])) == 0)
-			return true;
-	return false;
-}
-
 static void failed(struct postgresql_script *script, int status)
 {
-	script->again = may_pass(script->sqlstate, status);
+	script->again = postgresql_may_pass(script->sqlstate, status);
 	end(script, status);
 }
 
@@ -144,18 +123,7 @@ static struct postgresql_side *side_of(struct pg_conn *conn)
 
 static bool is_side(const struct postgresql_side *side, int i)
 {
-	return side == &side->script->sides[i];
-}
-
-static void put_option(struct buf *url, const char *key, const char *value)
-{
-	buf_printf(url, "%s='", key);
-	for (; *value; value++) {
-		if (*value == '\'' || *value == '\\')
-			buf_putc(url, '\\');
-		buf_putc(url, *value);
-	}
-	buf_puts(url, "' ");
+	return side == side->script->sides[i];
 }
 
 static void on_up(struct pg_conn *conn);
@@ -169,7 +137,7 @@ static void resolved(void *data, int status, struct err *why)
 	int i = script->step == KILL    ? POSTGRESQL_KILLER
 		: script->step == ENTER ? POSTGRESQL_WITHIN
 					: POSTGRESQL_MAIN;
-	struct postgresql_side *side = &script->sides[i];
+	struct postgresql_side *side;
 
 	script->resolving = false;
 	if (script->step == CLOSE) {
@@ -185,8 +153,9 @@ static void resolved(void *data, int status, struct err *why)
 		failed(script, script->step == KILL ? ERR_CANCELED : status);
 		return;
 	}
+	side = mem_zalloc(sizeof(*side));
+	script->sides[i] = side;
 	side->script = script;
-	side->open = true;
 	side->conn = (struct pg_conn){
 		.loop = script->server->loop,
 		.lib = script->server->lib,
@@ -204,27 +173,12 @@ static void resolved(void *data, int status, struct err *why)
 /* For the step: CONNECT, ENTER or KILL. */
 static void dial(struct postgresql_script *script, int step, const char *database)
 {
-	const struct postgresql_server *server = script->server;
-	struct sql_config config = { .password = server->passwords[server->password],
-				     .verify = server->verify,
-				     .dns = server->dns };
-	struct buf url = { 0 };
 	int rc;
 
 	script->step = step;
-	script->password = server->password;
-	put_option(&url, "host", server->host);
-	buf_printf(&url, "port=%u ", server->port);
-	put_option(&url, "user", server->user);
-	put_option(&url, "dbname", database);
-	buf_printf(&url, "application_name='osbd %.40s%s' options='" OPTIONS "' ",
-		   script->lock ? script->lock : "looks", step == KILL ? " end" : "");
-	put_option(&url, "sslmode", server->ca ? "verify-full" : "disable");
-	if (server->ca)
-		put_option(&url, "sslrootcert", server->ca);
-	config.url = url.p;
-	rc = pg_target_init(&script->target, server->lib, &config, &script->err);
-	buf_finish(&url);
+	script->password = script->server->password;
+	rc = postgresql_target(script->server, database, step == ENTER ? script->lock : NULL,
+			       &script->target, &script->err);
 	if (rc < 0) {
 		failed(script, rc);
 		return;
@@ -238,7 +192,7 @@ static void dial(struct postgresql_script *script, int step, const char *databas
 static void ask(struct postgresql_script *script, int i, const struct buf *text,
 		const char *const *params, int n)
 {
-	struct pg_conn *conn = &script->sides[i].conn;
+	struct pg_conn *conn = &script->sides[i]->conn;
 
 	script->sqlstate[0] = '\0';
 	script->err.code = 0;
@@ -263,7 +217,7 @@ static int put_is_our_lock(struct postgresql_script *script)
 
 	sscanf(script->lock + 1, "%8x%8x", &upper, &lower);
 	buf_printf(&script->own, IS_OUR_LOCK, upper, lower);
-	if (pg_conn_put_text(&script->sides[POSTGRESQL_MAIN].conn, &script->own,
+	if (pg_conn_put_text(&script->sides[POSTGRESQL_MAIN]->conn, &script->own,
 			     str_of(script->server->database)) < 0)
 		return err_set(&script->err, ERR_INVALID, "no name of a database");
 	buf_putc(&script->own, ')');
@@ -278,9 +232,10 @@ static void kill_ours(struct postgresql_script *script)
 	buf_puts(&script->own,
 		 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE false");
 	for (i = POSTGRESQL_MAIN; i <= POSTGRESQL_WITHIN; i++) {
-		const struct pg_session *session = &script->sides[i].conn.session;
+		const struct postgresql_side *side = script->sides[i];
+		const struct pg_session *session = side ? &side->conn.session : NULL;
 
-		if (session->pid && script->sides[i].open)
+		if (session && session->pid)
 			buf_printf(&script->own,
 				   " OR (pid = %lld AND extract(epoch FROM"
 				   " backend_start)::text = '%s')",
@@ -292,7 +247,7 @@ static void kill_ours(struct postgresql_script *script)
 /* Is it still ours? Another session could have ended main, and ours is about to do something. */
 static void guard(struct postgresql_script *script)
 {
-	const struct pg_session *session = &script->sides[POSTGRESQL_MAIN].conn.session;
+	const struct pg_session *session = &script->sides[POSTGRESQL_MAIN]->conn.session;
 	char pid[32];
 	const char *params[] = { pid, session->began };
 
@@ -337,6 +292,9 @@ static void run(struct postgresql_script *script, int step)
 			   " r.rolname = session_user AND a.pid <> pg_backend_pid()) ended",
 			   script->lock);
 		break;
+	case RELEASE:
+		buf_puts(text, "SELECT pg_advisory_unlock_all()");
+		break;
 	default:
 		buf_puts(text, "SELECT pg_sleep(0.01)");
 		break;
@@ -346,18 +304,48 @@ static void run(struct postgresql_script *script, int step)
 
 static void go_inside(struct postgresql_script *script)
 {
-	struct postgresql_side *side = &script->sides[POSTGRESQL_WITHIN];
+	struct postgresql_side *side = script->sides[POSTGRESQL_WITHIN];
 
-	if (side->open && script->entered && strcmp(script->entered, script->inside) == 0) {
+	if (side && script->entered && strcmp(script->entered, script->inside) == 0) {
 		script->step = INSIDE;
 		ask(script, POSTGRESQL_WITHIN, &script->text, NULL, 0);
-	} else if (side->open) {
+	} else if (side) {
 		script->step = LEAVE;
 		pg_conn_close(&side->conn);
 	} else {
 		script->entered = script->inside;
 		dial(script, ENTER, script->inside);
 	}
+}
+
+/* All is done: main gives its locks back, and may be used again. */
+static void release(struct postgresql_script *script)
+{
+	struct postgresql_side *within = script->sides[POSTGRESQL_WITHIN];
+
+	if (within)
+		pg_conn_close(&within->conn);
+	run(script, RELEASE);
+}
+
+static void on_idle(struct timer *timer)
+{
+	struct postgresql_side *side = container_of(timer, struct postgresql_side, timer);
+
+	timer_stop(timer);
+	list_remove(&side->node);
+	pg_conn_close(&side->conn);
+}
+
+static void park(struct postgresql_script *script)
+{
+	struct postgresql_side *side = script->sides[POSTGRESQL_MAIN];
+
+	script->sides[POSTGRESQL_MAIN] = NULL;
+	side->script = NULL;
+	list_prepend(&script->server->idle, &side->node);
+	timer_start(&side->timer, script->server->loop, IDLE_MS, on_idle);
+	end(script, 0);
 }
 
 static void next(struct postgresql_script *script)
@@ -376,7 +364,7 @@ static void next(struct postgresql_script *script)
 		go_inside(script);
 		break;
 	case POSTGRESQL_END:
-		end(script, 0);
+		release(script);
 		break;
 	default:
 		end(script, script->err.code);
@@ -419,6 +407,9 @@ static void went(struct postgresql_script *script)
 		break;
 	case KILL:
 		end(script, ERR_CANCELED);
+		break;
+	case RELEASE:
+		park(script);
 		break;
 	default:
 		next(script);
@@ -498,7 +489,8 @@ static void keep_error(struct postgresql_script *script, PGresult *result)
 
 	if (script->err.code)
 		return; /* the first one says why */
-	script->result = (struct sql_result){ 0 };
+	if (script->step != RELEASE)
+		script->result = (struct sql_result){ 0 };
 	snprintf(script->sqlstate, sizeof(script->sqlstate), "%.5s", state);
 	err_set(&script->err, pg_code(state), "%s", pg_explain(lib, result, script->arena));
 }
@@ -508,15 +500,18 @@ static void on_reply(struct pg_conn *conn, const struct pg_note *note, PGresult 
 	struct postgresql_side *side = side_of(conn);
 	struct postgresql_script *script = side->script;
 
-	if (!is_awaited(side))
+	if (!script || !is_awaited(side))
 		return;
 	if (result && !pg_ok(conn->lib, result))
 		keep_error(script, result);
-	else if (note->kind == PG_STATEMENT)
-		keep(script, result);
+	else if (note->kind == PG_STATEMENT && script->step != RELEASE)
+		keep(script, result); /* what next() has found last stays for the owner */
 	if (note->kind != PG_SYNC || result)
 		return;
-	if (script->call.canceled && script->step != KILL)
+	script->reused = false;
+	if (script->step == RELEASE && script->err.code)
+		end(script, 0); /* done it is all the same */
+	else if (script->call.canceled && script->step != KILL && script->step != RELEASE)
 		end(script, err_set(&script->err, ERR_CANCELED, "canceled"));
 	else if (script->err.code && script->step != KILL &&
 		 !(script->tolerated && (script->step == RUN || script->step == INSIDE) &&
@@ -531,6 +526,11 @@ static void on_lost(struct pg_conn *conn, const struct err *why)
 	struct postgresql_side *side = side_of(conn);
 	struct postgresql_script *script = side->script;
 
+	if (!script) {
+		list_remove(&side->node);
+		timer_stop(&side->timer);
+		return;
+	}
 	/* inside may go when nothing is asked there: a database is dropped with its sessions */
 	if (script->step == CLOSE ||
 	    (!is_awaited(side) && (script->step == KILL || is_side(side, POSTGRESQL_WITHIN))))
@@ -541,6 +541,10 @@ static void on_lost(struct pg_conn *conn, const struct err *why)
 	}
 	if (script->step == KILL)
 		end(script, ERR_CANCELED);
+	else if (script->step == RELEASE)
+		end(script, 0);
+	else if (script->reused)
+		script->step = CONNECT_AGAIN;
 	else if (conn->state == PG_CONNECTING && why->code == ERR_ACCESS && !script->tried &&
 		 script->server->passwords[1])
 		script->step = script->step == CONNECT ? CONNECT_AGAIN : ENTER_AGAIN;
@@ -548,26 +552,49 @@ static void on_lost(struct pg_conn *conn, const struct err *why)
 		failed(script, script->err.code);
 }
 
+/* What waited for the end of a session goes on. */
+static void went_on(struct postgresql_script *script)
+{
+	switch (script->step) {
+	case LEAVE:
+		go_inside(script);
+		break;
+	case CONNECT_AGAIN:
+	case ENTER_AGAIN:
+		if (script->reused) {
+			script->at = 0;
+			script->reused = false;
+		} else {
+			script->tried = true;
+			script->server->password = !script->password;
+		}
+		script->err.code = 0;
+		if (script->step == ENTER_AGAIN)
+			dial(script, ENTER, script->inside);
+		else
+			dial(script, CONNECT, script->server->database);
+		break;
+	case CLOSE:
+		if (!any_open(script))
+			ended(script);
+		break;
+	default:
+		break;
+	}
+}
+
 static void on_closed(struct pg_conn *conn)
 {
 	struct postgresql_side *side = side_of(conn);
 	struct postgresql_script *script = side->script;
+	size_t i;
 
-	side->open = false;
-	conn->state = PG_UNUSED;
-	if (script->step == LEAVE) {
-		go_inside(script);
-	} else if (script->step == CONNECT_AGAIN || script->step == ENTER_AGAIN) {
-		bool enter = script->step == ENTER_AGAIN;
-
-		script->tried = true;
-		script->server->password = !script->password;
-		script->err.code = 0;
-		dial(script, enter ? ENTER : CONNECT,
-		     enter ? script->inside : script->server->database);
-	} else if (script->step == CLOSE && !any_open(script)) {
-		ended(script);
-	}
+	for (i = 0; script && i < POSTGRESQL_SIDES; i++)
+		if (script->sides[i] == side)
+			script->sides[i] = NULL;
+	mem_free(side);
+	if (script)
+		went_on(script);
 }
 
 static void cancel(struct call *call)
@@ -576,7 +603,7 @@ static void cancel(struct call *call)
 	bool runs = false;
 	size_t i;
 
-	if (script->step == KILL || script->step == CLOSE)
+	if (script->step == KILL || script->step == CLOSE || script->step == RELEASE)
 		return;
 	err_set(&script->err, ERR_CANCELED, "canceled");
 	if (script->step == WAIT) {
@@ -586,8 +613,8 @@ static void cancel(struct call *call)
 		return;
 	}
 	for (i = POSTGRESQL_MAIN; i <= POSTGRESQL_WITHIN; i++)
-		if (script->sides[i].open && script->sides[i].conn.session.pid &&
-		    !pg_conn_quiet(&script->sides[i].conn))
+		if (script->sides[i] && script->sides[i]->conn.session.pid &&
+		    !pg_conn_quiet(&script->sides[i]->conn))
 			runs = true;
 	if (runs && !script->resolving)
 		dial(script, KILL, script->server->database);
@@ -597,15 +624,38 @@ static void cancel(struct call *call)
 
 static void begin(struct postgresql_script *script)
 {
-	script->server->n++;
-	dial(script, CONNECT, script->server->database);
+	struct postgresql_server *server = script->server;
+	struct list *node = list_shift(&server->idle);
+	struct postgresql_side *side;
+
+	server->n++;
+	if (!node) {
+		dial(script, CONNECT, server->database);
+		return;
+	}
+	side = container_of(node, struct postgresql_side, node);
+	timer_stop(&side->timer);
+	side->script = script;
+	script->sides[POSTGRESQL_MAIN] = side;
+	script->reused = true;
+	script->step = CONNECT;
+	on_up(&side->conn);
 }
 
 void postgresql_server_init(struct postgresql_server *server)
 {
 	list_init(&server->waiting);
+	list_init(&server->idle);
 	server->n = 0;
 	server->password = 0;
+}
+
+void postgresql_server_finish(struct postgresql_server *server)
+{
+	struct list *node;
+
+	while (server->idle.next && (node = list_first(&server->idle)))
+		on_idle(&container_of(node, struct postgresql_side, node)->timer);
 }
 
 void postgresql_script_start(struct postgresql_script *script)
@@ -620,7 +670,7 @@ void postgresql_script_start(struct postgresql_script *script)
 	script->result = (struct sql_result){ 0 };
 	script->sqlstate[0] = '\0';
 	script->tolerated = script->inside = script->entered = NULL;
-	script->again = script->resolving = script->tried = false;
+	script->again = script->resolving = script->tried = script->reused = false;
 	script->at = 0;
 	script->soon.run = ended_soon;
 	call_begin(&script->call, cancel);

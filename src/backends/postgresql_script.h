@@ -1,13 +1,13 @@
 /* backends/postgresql_script: statements under a lock of the server, on sessions of their own.
  *
  *   main     in the maintenance database. It takes the advisory lock before anything else and
- *            holds it to the end.
+ *            holds it to the end; then it may serve the next script.
  *   inside   in a database that next() names, opened when it is first wanted. Its first statement
  *            asks whether main still holds the lock.
  *
  * The lock is named by what the statements are about. Whoever holds it is a predecessor of this
  * operation, on a node that is dead or stopped: that session is ended, and then every other that
- * the predecessor has opened, which are known by their application_name. An inside session that
+ * the predecessor has opened inside, which are known by their application_name. One that
  * begins later finds that its lock is gone, and does nothing. So no statement of a predecessor
  * comes any more, and what next() looks at is how things are.
  *
@@ -21,34 +21,18 @@
 #ifndef OSBD_BACKENDS_POSTGRESQL_SCRIPT_H
 #define OSBD_BACKENDS_POSTGRESQL_SCRIPT_H
 
+#include "backends/postgresql_server.h"
 #include "sql/pg_conn.h"
 
 enum postgresql_next { POSTGRESQL_RUN, POSTGRESQL_INSIDE, POSTGRESQL_END, POSTGRESQL_FAIL };
-
-struct postgresql_server {
-	const struct pg_lib *lib;
-	struct loop *loop;
-	struct dns *dns; /* NULL: host is no name */
-	const char *host;
-	uint16_t port;
-	const char *user;
-	const char *passwords[2]; /* the second is tried when the first is refused; NULL: none */
-	const char *database;     /* for maintenance */
-	const char *ca;           /* a file: TLS, verified with it; NULL: no TLS */
-	const char *verify;       /* the name that the certificate must be for; NULL: host */
-	unsigned max;             /* scripts at a time */
-	/* private; zeroes at first */
-	struct list waiting; /* struct postgresql_script.node */
-	unsigned n;
-	int password; /* that went well the last time */
-};
 
 struct postgresql_script;
 
 struct postgresql_side {
 	struct pg_conn conn;
-	struct postgresql_script *script;
-	bool open;
+	struct postgresql_script *script; /* NULL: idle */
+	struct list node;                 /* while idle: of server.idle */
+	struct timer timer;               /* likewise: it is closed */
 };
 
 enum { POSTGRESQL_MAIN, POSTGRESQL_WITHIN, POSTGRESQL_KILLER, POSTGRESQL_SIDES };
@@ -72,24 +56,28 @@ struct postgresql_script {
 	struct err err;
 	bool again;
 	/* private */
-	struct postgresql_side sides[POSTGRESQL_SIDES];
+	struct postgresql_side *sides[POSTGRESQL_SIDES]; /* NULL: not open */
 	const char *entered; /* the database that the inside session is in */
 	struct pg_target target;
 	struct list node; /* while it waits for its turn */
 	struct soon soon;
-	struct buf text, own;  /* next's; the machinery's */
-	bool resolving, tried; /* tried: one password was refused */
-	int password;          /* of the latest try */
+	struct buf text, own; /* next's; the machinery's */
+	bool resolving;
+	bool tried;   /* one password was refused */
+	bool reused;  /* main was idle, and has not answered yet: it may be gone */
+	int password; /* of the latest try */
 	int step, status;
 };
 
 void postgresql_server_init(struct postgresql_server *server); /* after it is filled in */
+void postgresql_server_finish(
+	struct postgresql_server *server); /* no script runs; zeroes are fine */
 void postgresql_script_start(struct postgresql_script *script);
 /* Quoted, for next(). */
 static inline int postgresql_put_text(struct postgresql_script *script, struct buf *text,
 				      struct str value)
 {
-	return pg_conn_put_text(&script->sides[POSTGRESQL_MAIN].conn, text, value);
+	return pg_conn_put_text(&script->sides[POSTGRESQL_MAIN]->conn, text, value);
 }
 
 #endif
