@@ -29,10 +29,10 @@ def quoted(text):
 
 
 class MariaDB:
-    """Its user osbd, with every right, comes over TCP with PASSWORD; root over the socket. The
+    """disk: "200m", its folder is a file system that small. Its user osbd, with every right, comes over TCP with PASSWORD; root over the socket. The
     certificate is for localhost."""
 
-    def __init__(self, **settings):
+    def __init__(self, disk=None, **settings):
         self.server = shutil.which("mariadbd", path="/usr/sbin:/usr/libexec:/usr/bin")
         self.install = shutil.which("mariadb-install-db", path="/usr/bin")
         if not self.server or not self.install:
@@ -41,6 +41,11 @@ class MariaDB:
         self.port = servers.free_port()
         self.settings = settings
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="osbd-my-", dir="/tmp"))
+        self.mounted = False
+        if disk:  # a file system of its own, of that size; needs root
+            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={disk},mode=755", "osbd-test",
+                            str(self.dir)], check=True)
+            self.mounted = True
         self.log = self.dir / "log"
         self.socket = self.dir / "socket"
         self.ca = self.dir / "ca.crt"
@@ -143,18 +148,20 @@ class MariaDB:
 
     def close(self):
         self._signal(signal.SIGKILL)
+        if self.mounted:
+            subprocess.run(["umount", "-l", str(self.dir)], check=False)
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
 class Session:
     """An application that keeps its connection: a statement a line."""
 
-    def __init__(self, uri):
+    def __init__(self, uri, password=None):
         u = urllib.parse.urlsplit(uri)
         assert u.scheme == "mysql"
         self.process = subprocess.Popen(
             ["mariadb", "--no-defaults", "-h", u.hostname, "-P", str(u.port), "-u", u.username,
-             "--password=" + u.password, "-NB", "--skip-reconnect", "--unbuffered", u.path[1:]],
+             "--password=" + (password or u.password), "-NB", "--skip-reconnect", "--unbuffered", u.path[1:]],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def ask(self, statement):

@@ -156,7 +156,7 @@ static void start_script(struct mysql_op *op, struct arena *arena,
 	snprintf(op->lock, sizeof(op->lock), "osbd.%s",
 		 op->osb.binding_id.n ? op->user : op->database);
 	op->http = 0;
-	op->no_room = false;
+	op->no_room = op->in_user = false;
 	op->server = server;
 	op->ready = &reach->ready;
 	op->script.name = op->osb.job.op.name ? op->osb.job.op.name : "orphans";

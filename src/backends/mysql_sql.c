@@ -253,31 +253,6 @@ enum mysql_next mysql_next_provision(struct mysql_script *script, struct buf *te
 	}
 }
 
-enum mysql_next mysql_next_deprovision(struct mysql_script *script, struct buf *text)
-{
-	struct mysql_op *op = mysql_op_of(script);
-
-	switch (script->at++) {
-	case 0:
-		script->tolerated = ER_NO_SUCH_TABLE; /* nothing was ever made here */
-		put_look(script, text, false);
-		return MYSQL_RUN;
-	case 1:
-		looked(script);
-		if (script->request.code || !op->marked)
-			return MYSQL_END;
-		buf_puts(text, "DROP DATABASE IF EXISTS ");
-		if (my_put_name(text, str_of(op->database)) < 0)
-			return no_name(script);
-		return MYSQL_RUN;
-	case 2:
-		buf_printf(text, "DELETE FROM osbd.marks WHERE name = '%s'", op->database);
-		return MYSQL_RUN;
-	default:
-		return MYSQL_END;
-	}
-}
-
 /* The users one after the other; then those of their sessions that are too many now. */
 static enum mysql_next next_user(struct mysql_script *script, struct buf *text)
 {
@@ -519,6 +494,75 @@ enum mysql_next mysql_next_unbind(struct mysql_script *script, struct buf *text)
 	case 9:
 		script->at = 10;
 		buf_printf(text, "DELETE FROM osbd.marks WHERE name = '%s'", op->user);
+		return MYSQL_RUN;
+	default:
+		return MYSQL_END;
+	}
+}
+
+/* -- deprovision --------------------------------------------------------------------------- */
+
+/* The next user that a binding has left, as its unbind would do. */
+static enum mysql_next drop_users(struct mysql_script *script, struct buf *text)
+{
+	struct mysql_op *op = mysql_op_of(script);
+	enum mysql_next next;
+
+	for (; op->i < op->users.rows; op->i++) {
+		if (!op->in_user) {
+			op->in_user = true;
+			script->at = 0;
+			snprintf(op->user, sizeof(op->user), "%.*s",
+				 STR_ARG(my_cell(&op->users, op->i, 0)));
+		}
+		next = mysql_next_unbind(script, text);
+		if (next != MYSQL_END)
+			return next;
+		op->in_user = false;
+	}
+	return MYSQL_END;
+}
+
+enum mysql_next mysql_next_deprovision(struct mysql_script *script, struct buf *text)
+{
+	struct mysql_op *op = mysql_op_of(script);
+	enum mysql_next next;
+
+	if (op->in_user) {
+		next = drop_users(script, text);
+		if (next != MYSQL_END)
+			return next;
+		script->at = 3;
+	}
+	switch (script->at++) {
+	case 0:
+		script->tolerated = ER_NO_SUCH_TABLE; /* nothing was ever made here */
+		put_look(script, text, false);
+		return MYSQL_RUN;
+	case 1:
+		looked(script);
+		if (script->request.code || !op->marked)
+			return MYSQL_END;
+		buf_printf(text,
+			   "SELECT name FROM osbd.marks WHERE of_database = '%s' AND name <> "
+			   "of_database",
+			   op->database);
+		return MYSQL_RUN;
+	case 2:
+		op->users = script->request.result;
+		op->i = 0;
+		next = drop_users(script, text);
+		if (next != MYSQL_END)
+			return next;
+		/* fall through */
+	case 3:
+		script->at = 4;
+		buf_puts(text, "DROP DATABASE IF EXISTS ");
+		if (my_put_name(text, str_of(op->database)) < 0)
+			return no_name(script);
+		return MYSQL_RUN;
+	case 4:
+		buf_printf(text, "DELETE FROM osbd.marks WHERE name = '%s'", op->database);
 		return MYSQL_RUN;
 	default:
 		return MYSQL_END;

@@ -7,7 +7,7 @@
  *   marks        all of them: name, is it a user, is it there
  *   provision    table of marks, look, mark if there is room, CREATE DATABASE
  *   update       look how much is used, promise more or less, limits of all users
- *   deprovision  look, DROP DATABASE, unmark
+ *   deprovision  look, users that are left, DROP DATABASE, unmark
  *   bind         look, mark, CREATE USER, ALTER USER, GRANT
  *   unbind       look, lock the account, end sessions, DROP USER, end sessions, unmark
  *
@@ -36,6 +36,7 @@ struct mysql_op {
 	int http; /* of a failure that is the user's; 0: none */
 	const char *code;
 	bool no_room; /* provision: the server is full */
+	bool in_user; /* deprovision: a user is being dropped */
 	size_t i;
 	struct my_result users;
 };

@@ -10,6 +10,7 @@ import concurrent.futures
 import hashlib
 import os
 import signal
+import subprocess
 import time
 
 import broker
@@ -163,3 +164,103 @@ def test_the_server_is_killed_at_statements_of_every_verb(tmp_path):
                 finally:
                     life.end()
         assert my.residue() == [] and killed >= 8
+
+
+# -- what the server refuses ------------------------------------------------------------------------
+
+def test_too_many_connections(tmp_path, server):
+    """Operations wait for a free one, and the platform is told why."""
+    life = Life(tmp_path, server, "")
+    b, iid = life.b, life.iid
+    server.sql("SET GLOBAL max_connections = 10; SET GLOBAL extra_max_connections = 2")
+    others = []
+    try:
+        while len(others) < 20:
+            others.append(mariadb.Session(f"mysql://osbd:x@127.0.0.1:{server.port}/mysql",
+                                          password=mariadb.PASSWORD))
+            if others[-1].ask("SELECT 1") != "1":
+                break
+        r = b.provision(iid, "mariadb", "small", wait="true")
+        assert r.status_code == 202
+        assert rig.wait_until(lambda: "Too many connections" in
+                              b.instance_last(iid).json()["description"], 20)
+    finally:
+        for s in others:
+            s.close()
+        server.sql("SET GLOBAL max_connections = 200")
+    assert b.ended(iid)["state"] == "succeeded"
+    assert b.deprovision(iid, "mariadb", "small").status_code == 200
+    life.end()
+    assert server.residue() == []
+
+
+def test_our_account_is_locked(tmp_path, server):
+    """It fails at once and says why; what it cannot take back is listed, and goes with a DELETE."""
+    life = Life(tmp_path, server, "")
+    b, iid, bid = life.b, life.iid, life.bid
+    assert b.provision(iid, "mariadb", "small").status_code == 201
+    server.sql("ALTER USER osbd@'%' ACCOUNT LOCK")
+    try:
+        for n in server.sql("SELECT ID FROM information_schema.PROCESSLIST "
+                            "WHERE USER = 'osbd'").split():
+            server.sql(f"KILL {n}")
+        r = b.bind(iid, bid, "mariadb", "small")
+        broker.refused(r, 500, "OperationFailed", "locked")
+        assert mariadb.PASSWORD not in r.text + b.d.log()
+    finally:
+        server.sql("ALTER USER osbd@'%' ACCOUNT UNLOCK")
+    assert b.unbind(iid, bid, "mariadb", "small").status_code in (200, 410)
+    assert b.bind(iid, bid, "mariadb", "small").status_code == 201
+    assert b.unbind(iid, bid, "mariadb", "small").status_code == 200
+    assert b.deprovision(iid, "mariadb", "small").status_code == 200
+    life.end()
+    assert server.residue() == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="a small file system is mounted by root only")
+def test_the_servers_disk_is_full(tmp_path):
+    with mariadb.MariaDB(disk="320m") as my:
+        life = Life(tmp_path, my, "")
+        b, iid, bid = life.b, life.iid, life.bid
+        assert b.provision("kept", "mariadb", "small").status_code == 201
+        c = b.bind("kept", "b", "mariadb", "small").json()["credentials"]
+        fill = my.dir / "fill"
+        filled = subprocess.run(["dd", "if=/dev/zero", f"of={fill}", "bs=4k"], check=False,
+                                stderr=subprocess.PIPE, text=True)
+        assert "No space left" in filled.stderr
+        assert not sql(c, "CREATE TABLE t (i INT)")[1]
+        # the server may take it into its memory; then it is done, else it is tried until there is room
+        assert b.provision(iid, "mariadb", "small", wait="true").status_code in (201, 202)
+        r = b.bind("kept", bid, "mariadb", "small", wait="true")
+        assert r.status_code == 202 and sql(c, "SELECT 1") == ("1", True)
+        fill.unlink()
+        assert b.ended("kept", bid, seconds=60)["state"] == "succeeded"
+        assert b.ended(iid, seconds=60)["state"] == "succeeded"
+        assert b.bind(iid, bid, "mariadb", "small").status_code == 201
+        assert sql(b.binding(iid, bid).json()["credentials"], "CREATE TABLE t (i INT)")[1]
+        assert b.unbind("kept", bid, "mariadb", "small").status_code == 200
+        for i, x in ((iid, bid), ("kept", "b")):
+            assert b.unbind(i, x, "mariadb", "small").status_code == 200
+            assert b.deprovision(i, "mariadb", "small").status_code == 200
+        life.end()
+        assert my.residue() == []
+
+
+def test_G01_users_that_bindings_have_left(tmp_path, server):
+    """A deprovision that does not mind bindings takes their users along."""
+    services = [broker.service("mariadb", backend="mysql", with_bindings="ignore", config={
+        "servers": [{"name": "one", "port": server.port, "user": "osbd",
+                     "password": mariadb.PASSWORD}]})]
+
+    def make(yaml, **more):
+        return rig.Osbd(tmp_path, yaml, **more).start()
+    b = broker.start(make, services)
+    iid, other = b.made("mariadb"), b.made("mariadb")
+    kept = b.binding(other, b.bound(other, "mariadb")).json()["credentials"]
+    lost = [b.binding(iid, b.bound(iid, "mariadb")).json()["credentials"] for _ in range(3)]
+    assert b.deprovision(iid, "mariadb").status_code == 200
+    assert not any(sql(c, "SELECT 1")[1] for c in lost) and sql(kept, "SELECT 1")[1]
+    assert not {c["username"] for c in lost} & set(server.residue())
+    assert b.deprovision(other, "mariadb").status_code == 200
+    b.d.stop()
+    assert server.residue() == []
