@@ -109,7 +109,9 @@ def seeded_failures(trace):
     moved = lines[:last] + lines[last + 1:answers[-1] + 1] + [lines[last]]
     yield "\n".join(moved)
     # an answer that goes out before anything is written
-    request = max(i for i, line in enumerate(lines[:answers[-1]]) if REQUEST.search(line))
+    where = LINE.match(lines[answers[-1]]).group(3)
+    request = max(i for i, line in enumerate(lines[:answers[-1]])
+                  if f"<{where}>" in line and REQUEST.search(line))
     early = lines[:request + 1] + [lines[answers[-1]]]
     yield "\n".join(early)
 
