@@ -329,15 +329,15 @@ int database_check(struct backend *backend, const struct backend_request *reques
 	return 0;
 }
 
-const struct json *database_attributes(struct backend *backend, struct str instance_id,
-				       struct arena *arena)
+const struct json *database_attributes(struct backend *backend, struct str platform,
+				       struct str instance_id, struct arena *arena)
 {
 	const struct database *database = container_of(backend, struct database, base);
 	struct json *attributes;
 	char name[DATABASE_NAME];
 	size_t i, j;
 
-	database_derive(instance_id, (struct str){ 0 }, name);
+	database_derive(platform, instance_id, (struct str){ 0 }, name);
 	for (i = 0; i < database->config.n_servers; i++)
 		for (j = 0; j < database->states[i].n_full; j++)
 			if (strcmp(database->states[i].full[j], name) == 0) {
@@ -350,12 +350,15 @@ const struct json *database_attributes(struct backend *backend, struct str insta
 
 /* -- steps --------------------------------------------------------------------------------- */
 
-void database_derive(struct str instance_id, struct str binding_id, char out[DATABASE_NAME])
+void database_derive(struct str platform, struct str instance_id, struct str binding_id,
+		     char out[DATABASE_NAME])
 {
 	unsigned char digest[SHA256_SIZE];
 	char hex[2 * SHA256_SIZE + 1];
 	struct buf ids = { 0 };
 
+	buf_put_str(&ids, platform);
+	buf_putc(&ids, '\0');
 	buf_put_str(&ids, instance_id);
 	if (binding_id.p) {
 		buf_putc(&ids, '\0');
@@ -369,8 +372,9 @@ void database_derive(struct str instance_id, struct str binding_id, char out[DAT
 
 void database_names(const struct osb_op *op, char name[DATABASE_NAME], char user[DATABASE_NAME])
 {
-	database_derive(op->instance_id, (struct str){ 0 }, name);
-	database_derive(op->instance_id, op->binding_id.p ? op->binding_id : STR(""), user);
+	database_derive(op->platform, op->instance_id, (struct str){ 0 }, name);
+	database_derive(op->platform, op->instance_id, op->binding_id.p ? op->binding_id : STR(""),
+			user);
 }
 
 const struct database_server *database_server(const struct osb_op *op, struct str *unknown)
@@ -509,7 +513,7 @@ void database_set_dashboard(struct osb_op *op, const struct database_server *ser
 
 	if (!text.n)
 		return;
-	database_derive(op->instance_id, (struct str){ 0 }, name);
+	database_derive(op->platform, op->instance_id, (struct str){ 0 }, name);
 	while (i < text.n) {
 		const char *what =
 			text.p[i] == '{' ? placeholder(text.p + i, text.n - i, &n) : NULL;

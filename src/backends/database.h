@@ -4,8 +4,8 @@
  *             name is kept with it. Capacity is counted by the marks on the server itself, under
  *             a lock of the server: whatever carries a mark takes room, whether osbd still knows
  *             of it or not, and a mark is there before anything else is made.
- *   names     an instance is d and 31 hex digits of SHA-256 of its id; a binding b and 31 of both
- *             ids with NUL between
+ *   names     an instance is d and 31 hex digits of SHA-256 of the platform's name and its id with NUL
+ *             between; a binding b and 31 of these with NUL and its id behind them
  *   passwords of bindings: made once, in the memo before a server hears of their hash
  *   full      databases that hold more than their plan's storage, as the last look at each server
  *             found them; said in GET of the instance and in metrics
@@ -156,12 +156,13 @@ const struct database_server *database_find(const struct database *database, str
 int database_check(struct backend *backend, const struct backend_request *request,
 		   struct err *err) MUST_CHECK;
 /* backend_type.attributes */
-const struct json *database_attributes(struct backend *backend, struct str instance_id,
-				       struct arena *arena);
+const struct json *database_attributes(struct backend *backend, struct str platform,
+				       struct str instance_id, struct arena *arena);
 
 /* -- for steps ----------------------------------------------------------------------------- */
 
-void database_derive(struct str instance_id, struct str binding_id, char out[DATABASE_NAME]);
+void database_derive(struct str platform, struct str instance_id, struct str binding_id,
+		     char out[DATABASE_NAME]);
 void database_names(const struct osb_op *op, char name[DATABASE_NAME], char user[DATABASE_NAME]);
 /* Where the instance stands: the memo of its provision, or what is kept with it; NULL: nowhere
  * yet, or on a server that is not configured any more, then *unknown is its name. */

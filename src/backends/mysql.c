@@ -311,13 +311,13 @@ static enum op_verdict bound(struct op *flow, int status)
 
 /* -- what is on the servers ------------------------------------------------------------------- */
 
-static struct str name_of(struct backend *backend, struct str instance_id, struct str binding_id,
-			  struct arena *arena)
+static struct str name_of(struct backend *backend, struct str platform, struct str instance_id,
+			  struct str binding_id, struct arena *arena)
 {
 	char name[DATABASE_NAME];
 
 	(void)backend;
-	database_derive(instance_id, binding_id, name);
+	database_derive(platform, instance_id, binding_id, name);
 	return arena_str(arena, str_of(name));
 }
 

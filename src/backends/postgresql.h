@@ -12,7 +12,7 @@
  * The server gets a password's SCRAM-SHA-256 verifier only. A user's connections, and those of a
  * database, are limited by the plan; a plan whose storage is less than what a database holds is
  * refused with both numbers. An unbind ends the user's sessions, before and after the user goes,
- * and leaves what it made to the database's owner. */
+ * and leaves what it made to the others. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef OSBD_BACKENDS_POSTGRESQL_H
 #define OSBD_BACKENDS_POSTGRESQL_H

@@ -152,8 +152,8 @@ static enum postgresql_next create_database(struct postgresql_script *script, st
 	const struct database_plan *plan = op->osb.plan->data;
 	int i;
 
-	buf_printf(text, "CREATE DATABASE \"%s\" OWNER \"%s\" TEMPLATE template0 ENCODING 'UTF8'",
-		   op->database, op->database);
+	/* it is osbd's own: whoever owns it can lift its limits */
+	buf_printf(text, "CREATE DATABASE \"%s\" TEMPLATE template0 ENCODING 'UTF8'", op->database);
 	for (i = 0; i < 2; i++) {
 		buf_puts(text, i ? " LC_CTYPE " : " LC_COLLATE ");
 		if (postgresql_put_text(script, text, plan->collation) < 0)
@@ -241,9 +241,10 @@ enum postgresql_next postgresql_next_provision(struct postgresql_script *script,
 	there: /* what is repeated changes nothing: from here on all is ours */
 		buf_printf(text,
 			   DO "REVOKE ALL ON DATABASE \"%s\" FROM PUBLIC; "
+			      "GRANT ALL ON DATABASE \"%s\" TO \"%s\"; "
 			      "GRANT CONNECT ON DATABASE \"%s\" TO \"r%s\", \"f%s\"; "
 			      "ALTER DATABASE \"%s\" WITH ALLOW_CONNECTIONS true;" DONE,
-			   d, d, d + 1, d + 1, d);
+			   d, d, d, d, d + 1, d + 1, d);
 		script->at = 6;
 		return POSTGRESQL_RUN;
 	case 6:

@@ -14,7 +14,7 @@
  *   unbind       look; NOLOGIN, end sessions, hand over inside; user and mark; end sessions
  *   remove       a user of which nothing but the name is known: look of which database it is, unbind
  *
- * Roles of an instance, which nobody is: d… owns the database and all that is in it; r… reads all
+ * Roles of an instance, which nobody is: d… owns all that is in the database; r… reads all
  * that the owner and the bindings make; f… may also delete, for the users of a database that is
  * full. A binding's user acts as d…, and so do the others: they share what they make.
  *

@@ -78,8 +78,8 @@ static void add_known(struct survey *s, const struct store_listed *row)
 		.binding_id = binding ? arena_str(&s->arena, row->binding.id) : (struct str){ 0 },
 		.ready = state == STORE_READY || state == STORE_UPDATING,
 	};
-	known->name =
-		backend->type->name_of(backend, known->instance_id, known->binding_id, &s->arena);
+	known->name = backend->type->name_of(backend, row->instance.platform, known->instance_id,
+					     known->binding_id, &s->arena);
 }
 
 static int read_store(struct survey *s)

@@ -103,6 +103,7 @@ struct osb_op {
 	const struct plan *plan;            /* update: the new one */
 	const struct plan *plan_before;     /* update: the old one; else plan */
 	struct str id;                      /* the operation's, [a-z0-9-] */
+	struct str platform;                /* its name: two may use the same ids */
 	struct str instance_id, binding_id; /* opaque bytes of the platform: hash before use */
 	struct str organization, space;     /* guids */
 	/* objects, never NULL unless it is said */
@@ -189,15 +190,15 @@ struct backend_type {
 	void (*start)(struct backend *backend);
 	void (*stop)(struct backend *backend, void (*stopped)(void *data), void *data);
 	/* What GET of an instance adds to metadata.attributes: an object, or NULL. */
-	const struct json *(*attributes)(struct backend *backend, struct str instance_id,
-					 struct arena *arena);
+	const struct json *(*attributes)(struct backend *backend, struct str platform,
+					 struct str instance_id, struct arena *arena);
 	/* For `osbd orphans`; all three or none. What is there outside that carries osbd's mark. */
 	void (*survey)(struct backend *backend, struct backend_survey *survey);
 	/* Takes one of them away. */
 	void (*remove)(struct backend *backend, struct backend_survey *survey,
 		       const struct backend_thing *thing);
 	/* The name that the object's thing has; binding_id {NULL, 0}: of an instance. */
-	struct str (*name_of)(struct backend *backend, struct str instance_id,
+	struct str (*name_of)(struct backend *backend, struct str platform, struct str instance_id,
 			      struct str binding_id, struct arena *arena);
 	struct backend_verb verb[STORE_VERBS]; /* EXPIRE runs UNBIND's */
 	/* When a verb differs from plan to plan; NULL: the table. */

@@ -190,6 +190,7 @@ static struct osb_op *make_op(const struct flows *flows, const struct store_clai
 	op->plan = plan;
 	op->plan_before = plan;
 	op->id = arena_str(&flow->arena, str_of(row->op.id));
+	op->platform = arena_str(&flow->arena, row->instance.platform);
 	op->instance_id = arena_str(&flow->arena, row->instance.id);
 	op->binding_id = arena_str(&flow->arena, row->binding.id);
 	op->organization = arena_str(&flow->arena, row->instance.organization);

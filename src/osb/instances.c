@@ -69,7 +69,8 @@ void instance_put(struct exchange *ex)
 /* -- GET ---------------------------------------------------------------------------------- */
 
 /* What the backend knows of it right now. */
-static void add_attributes(struct exchange *ex, struct json *body, struct str id)
+static void add_attributes(struct exchange *ex, struct json *body,
+			   const struct store_instance *instance)
 {
 	struct backend *backend = ex->offering->backend;
 	const struct json *more = NULL;
@@ -77,7 +78,8 @@ static void add_attributes(struct exchange *ex, struct json *body, struct str id
 	struct json *metadata, *attributes;
 
 	if (backend->type->attributes)
-		more = backend->type->attributes(backend, id, ex->arena);
+		more = backend->type->attributes(backend, instance->platform, instance->id,
+						 ex->arena);
 	if (!more)
 		return;
 	metadata = json_get(body, "metadata");
@@ -126,7 +128,7 @@ static void send_instance(struct exchange *ex)
 	if (exchange_data(ex, instance->data, &data) < 0)
 		return;
 	body = instance_answer(ex, instance);
-	add_attributes(ex, body, instance->id);
+	add_attributes(ex, body, instance);
 	json_set_str(ex->arena, body, "service_id", instance->service_id);
 	json_set_str(ex->arena, body, "plan_id", instance->plan_id);
 	if (json_len(json_get(data, "parameters")))

@@ -64,7 +64,7 @@ def test_E05_E06_a_database_of_its_own(b, server):
     assert server.sql(
         "SELECT pg_encoding_to_char(encoding), datcollate, datconnlimit, datdba::regrole, "
         f"has_database_privilege('tls', oid, 'CONNECT') FROM pg_database WHERE datname = '{name}'"
-    ) == f"UTF8|C.UTF-8|12|{name}|f"
+    ) == "UTF8|C.UTF-8|12|osbd|f"
     assert server.sql("SELECT rolcanlogin, rolsuper FROM pg_roles WHERE rolname LIKE '_" +
                       name[1:] + "'") == "f|f\nf|f\nf|f"
     assert b.provision(iid, "postgresql", "large").status_code == 200
@@ -135,6 +135,19 @@ def test_H04_bindings_share_what_they_make(b, server):
                     "CREATE TABLE s.own (v int); SELECT current_user") == (one["username"], True)
     assert sql(two, "INSERT INTO own VALUES (1); INSERT INTO s.own VALUES (1); "
                     "SELECT count(*) FROM own") == ("1", True)
+    # what the plan says is not theirs to change
+    for what in (f"ALTER DATABASE {one['name']} CONNECTION LIMIT -1", f"DROP DATABASE {two['name']}",
+                 f"ALTER ROLE {one['username']} CONNECTION LIMIT -1",
+                 f"ALTER ROLE {two['username']} NOLOGIN"):
+        there = {"uri": one["uri"].replace(one["name"], "postgres")}
+        for at in (one, there):
+            text, well = sql(at, what)
+            assert not well and re.search("must be owner|permission denied|must have|currently open",
+                                          text), text
+    # extensions, schemas and procedures are
+    assert sql(one, "CREATE EXTENSION pgcrypto; CREATE PROCEDURE p() LANGUAGE sql AS 'SELECT 1'; "
+                    "CREATE TEMP TABLE x (v int)")[1]
+    assert sql(two, "CALL p(); DROP PROCEDURE p()")[1]
     # nothing that one has made is lost with it
     assert b.unbind(iid, one_id, "postgresql", "small").status_code == 200
     assert sql(two, "ALTER TABLE own ADD w int; DROP TABLE s.own; SELECT count(*) FROM t"
