@@ -409,7 +409,11 @@ def test_testssl(osbd, certs):
         found = {x["id"]: x for x in json.load(f)}
     bad = [x for x in found.values()
            if x["severity"] not in ("OK", "INFO", "LOW", "DEBUG") and x["id"] != "engine_problem"
-           and not x["id"].startswith(("cert", "OCSP"))]
+           and not x["id"].startswith(("cert", "OCSP"))
+           # its client hangs up as soon as it has greeted: if that is before the ticket comes, it
+           # has none to come back with. Who waits for it is resumed: test_resumes, tickets_test
+           and (x["id"], x["finding"]) != ("sessionresumption_ticket",
+                                           "check failed because of connect problem")]
     assert not bad, bad
     # it has looked at what it should, and seen us
     assert {"SSLv3", "TLS1_2", "TLS1_3", "cipherlist_STRONG", "heartbleed", "ROBOT",
