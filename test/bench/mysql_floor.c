@@ -1,12 +1,16 @@
 /* The SQL of a database service alone: a list of statements, over and over, by a number of sessions.
  *
- *	mysql_floor SOCKET USER PASSWORD FILE SESSIONS SECONDS
+ *	mysql_floor SOCKET USER PASSWORD FILE SESSIONS CYCLES SECONDS
  *
  * FILE has a statement a line; {D} and {B} in it become other names in each cycle, of 33 bytes with
- * their NUL as osbd's are. Each session is a process. Prints the whole cycles a second. */
+ * their NUL as osbd's are. Each session is a process, and has CYCLES / SESSIONS cycles under way: it
+ * runs one verb, which ends where its lock is released, of each of them, then the next verb. So the
+ * server has as many databases and users at a time as it has with osbd. Prints the whole cycles a
+ * second. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <dlfcn.h>
 #include <mysql.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,29 +101,40 @@ static size_t fill(char *out, const char *in, const char *d, const char *b)
 	return n;
 }
 
-static unsigned long work(char **argv, unsigned session, double ends)
+/* One verb of a cycle: from statement `from`. Where the next one begins. */
+static size_t run_verb(MYSQL *my, size_t from, unsigned session, unsigned long cycle)
 {
-	MYSQL *my = lib.init(NULL);
-	unsigned long cycles = 0;
 	char d[40], b[40], text[8192];
 	MYSQL_RES *rows;
-	size_t i;
+	bool over = false;
+
+	snprintf(d, sizeof(d), "d%08x%07x%016lx", (unsigned)getpid(), session, cycle);
+	snprintf(b, sizeof(b), "b%08x%07x%016lx", (unsigned)getpid(), session, cycle);
+	for (; from < n_statements && !over; from++) {
+		size_t n = fill(text, statements[from], d, b);
+
+		if (lib.query(my, text, n) != 0)
+			die(text, lib.error(my));
+		rows = lib.store(my);
+		if (rows)
+			lib.free(rows);
+		over = strncmp(text, "DO RELEASE_LOCK", 15) == 0;
+	}
+	return from;
+}
+
+static unsigned long work(char **argv, unsigned session, unsigned long at_once, double ends)
+{
+	MYSQL *my = lib.init(NULL);
+	unsigned long cycles = 0, i;
+	size_t from, next;
 
 	if (!lib.connect(my, NULL, argv[2], argv[3], NULL, 0, argv[1], 0))
 		die("connect", lib.error(my));
-	for (; now() < ends; cycles++) {
-		snprintf(d, sizeof(d), "d%08x%07x%016lx", (unsigned)getpid(), session, cycles);
-		snprintf(b, sizeof(b), "b%08x%07x%016lx", (unsigned)getpid(), session, cycles);
-		for (i = 0; i < n_statements; i++) {
-			size_t n = fill(text, statements[i], d, b);
-
-			if (lib.query(my, text, n) != 0)
-				die(text, lib.error(my));
-			rows = lib.store(my);
-			if (rows)
-				lib.free(rows);
-		}
-	}
+	for (; now() < ends; cycles += at_once)
+		for (from = next = 0; from < n_statements; from = next)
+			for (i = 0; i < at_once; i++)
+				next = run_verb(my, from, session, cycles + i);
 	return cycles;
 }
 
@@ -130,18 +145,18 @@ int main(int argc, char **argv)
 	double began, ends;
 	int status;
 
-	if (argc != 7)
-		die("usage", "SOCKET USER PASSWORD FILE SESSIONS SECONDS");
+	if (argc != 8)
+		die("usage", "SOCKET USER PASSWORD FILE SESSIONS CYCLES SECONDS");
 	load();
 	read_statements(argv[4]);
 	n = (unsigned)atoi(argv[5]);
 	cycles = mmap(NULL, n * sizeof(*cycles), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 		      -1, 0);
 	began = now();
-	ends = began + atof(argv[6]);
+	ends = began + atof(argv[7]);
 	for (i = 0; i < n; i++)
 		if (fork() == 0) {
-			cycles[i] = work(argv, i, ends);
+			cycles[i] = work(argv, i, strtoul(argv[6], NULL, 10) / n, ends);
 			_exit(0);
 		}
 	for (i = 0; i < n; i++)
