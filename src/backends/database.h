@@ -67,9 +67,11 @@ struct database_state {
 };
 
 struct database_quota;
+struct database_scripts;
 
 struct database {
 	struct backend base; /* first */
+	const struct database_scripts *scripts;
 	struct database_config config;
 	struct database_state *states; /* of each server */
 	const struct offering *offering;

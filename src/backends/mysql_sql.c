@@ -60,8 +60,8 @@ static enum mysql_next fail(struct mysql_script *script, int http, const char *n
 	va_start(ap, fmt);
 	err_vset(&script->err, code, fmt, ap);
 	va_end(ap);
-	mysql_op_of(script)->http = http;
-	mysql_op_of(script)->code = name;
+	mysql_op_of(script)->db.http = http;
+	mysql_op_of(script)->db.code = name;
 	return MYSQL_FAIL;
 }
 
@@ -74,12 +74,12 @@ static enum mysql_next no_name(struct mysql_script *script)
 static void put_look(struct mysql_script *script, struct buf *text, bool user)
 {
 	const struct mysql_op *op = mysql_op_of(script);
-	const char *name = user ? op->user : op->database;
+	const char *name = user ? op->db.user : op->db.database;
 
 	buf_printf(text,
 		   "SELECT COUNT(*), (SELECT COUNT(*) FROM osbd.marks WHERE name = '%s'), "
 		   "(SELECT COUNT(*) FROM osbd.marks WHERE name = '%s' AND is_full)",
-		   name, op->database);
+		   name, op->db.database);
 	if (user)
 		buf_printf(text, " FROM mysql.user WHERE User = '%s'", name);
 	else
@@ -111,7 +111,7 @@ static enum mysql_next somebody_elses(struct mysql_script *script, const char *w
 
 /* -- room ---------------------------------------------------------------------------------- */
 
-enum mysql_next mysql_next_room(struct mysql_script *script, struct buf *text)
+static enum mysql_next next_room(struct mysql_script *script, struct buf *text)
 {
 	if (script->at++)
 		return MYSQL_END;
@@ -121,7 +121,7 @@ enum mysql_next mysql_next_room(struct mysql_script *script, struct buf *text)
 	return MYSQL_RUN;
 }
 
-enum mysql_next mysql_next_marks(struct mysql_script *script, struct buf *text)
+static enum mysql_next next_marks(struct mysql_script *script, struct buf *text)
 {
 	if (script->at++)
 		return MYSQL_END;
@@ -137,13 +137,13 @@ enum mysql_next mysql_next_marks(struct mysql_script *script, struct buf *text)
 /* What must hold for a promise to be kept, of all other databases. */
 static void put_promised(struct buf *text, const struct mysql_op *op, bool count)
 {
-	const struct database_plan *plan = op->osb.plan->data;
-	const struct database_server *server = op->server;
+	const struct database_plan *plan = op->db.osb.plan->data;
+	const struct database_server *server = op->db.server;
 
 	buf_printf(text,
 		   " FROM (SELECT COUNT(*) AS n, COALESCE(SUM(storage), 0) AS s FROM osbd.marks "
 		   "WHERE name = of_database AND name <> '%s') AS others WHERE TRUE",
-		   op->database);
+		   op->db.database);
 	if (count && server->databases)
 		buf_printf(text, " AND n < %lld", (long long)server->databases);
 	if (server->storage)
@@ -177,10 +177,10 @@ static enum mysql_next room_is_locked(struct mysql_script *script)
 
 /* -- provision, deprovision, update ------------------------------------------------------- */
 
-enum mysql_next mysql_next_provision(struct mysql_script *script, struct buf *text)
+static enum mysql_next next_provision(struct mysql_script *script, struct buf *text)
 {
 	struct mysql_op *op = mysql_op_of(script);
-	const struct database_plan *plan = op->osb.plan->data;
+	const struct database_plan *plan = op->db.osb.plan->data;
 
 	if (script->at == 0 && *op->ready)
 		script->at = 2;
@@ -206,14 +206,14 @@ enum mysql_next mysql_next_provision(struct mysql_script *script, struct buf *te
 		if (script->request.code) { /* somebody has taken it away */
 			*op->ready = false;
 			script->at = 0;
-			return mysql_next_provision(script, text);
+			return next_provision(script, text);
 		}
 		looked(script);
 		if (!nobodys(op))
-			return somebody_elses(script, "database", op->database);
+			return somebody_elses(script, "database", op->db.database);
 		if (op->marked)
 			goto marked;
-		if (has_limit(op->server)) {
+		if (has_limit(op->db.server)) {
 			put_room_lock(text);
 			return MYSQL_RUN;
 		}
@@ -221,7 +221,7 @@ enum mysql_next mysql_next_provision(struct mysql_script *script, struct buf *te
 		buf_printf(text,
 			   "INSERT IGNORE INTO osbd.marks (name, of_database, storage) "
 			   "VALUES ('%s', '%s', %llu)",
-			   op->database, op->database, (unsigned long long)plan->storage);
+			   op->db.database, op->db.database, (unsigned long long)plan->storage);
 		return MYSQL_RUN;
 	case 4:
 		if (!mysql_number(script, 0, 0))
@@ -229,21 +229,21 @@ enum mysql_next mysql_next_provision(struct mysql_script *script, struct buf *te
 		buf_printf(text,
 			   "INSERT IGNORE INTO osbd.marks (name, of_database, storage) "
 			   "SELECT '%s', '%s', %llu",
-			   op->database, op->database, (unsigned long long)plan->storage);
+			   op->db.database, op->db.database, (unsigned long long)plan->storage);
 		put_promised(text, op, true);
 		return MYSQL_RUN;
 	case 5:
-		op->no_room = script->request.result.affected == 0;
+		op->db.no_room = script->request.result.affected == 0;
 		put_room_unlock(text);
 		return MYSQL_RUN;
 	case 6:
-		if (op->no_room)
+		if (op->db.no_room)
 			return fail(script, 0, NULL, ERR_FULL, "server %.*s is full",
-				    STR_ARG(op->server->name));
+				    STR_ARG(op->db.server->name));
 	marked:
 		script->at = 7;
 		buf_puts(text, "CREATE DATABASE IF NOT EXISTS ");
-		if (my_put_name(text, str_of(op->database)) < 0)
+		if (my_put_name(text, str_of(op->db.database)) < 0)
 			return no_name(script);
 		buf_puts(text, " CHARACTER SET utf8mb4 COLLATE ");
 		my_put_text(script->conn, text, plan->collation);
@@ -257,7 +257,7 @@ enum mysql_next mysql_next_provision(struct mysql_script *script, struct buf *te
 static enum mysql_next next_user(struct mysql_script *script, struct buf *text)
 {
 	struct mysql_op *op = mysql_op_of(script);
-	const struct database_plan *plan = op->osb.plan->data;
+	const struct database_plan *plan = op->db.osb.plan->data;
 	const struct str *user;
 
 	for (;; op->i++, script->at = 10) {
@@ -295,10 +295,10 @@ static enum mysql_next next_user(struct mysql_script *script, struct buf *text)
 	}
 }
 
-enum mysql_next mysql_next_update(struct mysql_script *script, struct buf *text)
+static enum mysql_next next_update(struct mysql_script *script, struct buf *text)
 {
 	struct mysql_op *op = mysql_op_of(script);
-	const struct database_plan *plan = op->osb.plan->data;
+	const struct database_plan *plan = op->db.osb.plan->data;
 	uint64_t bytes;
 
 	switch (script->at++) {
@@ -309,11 +309,11 @@ enum mysql_next mysql_next_update(struct mysql_script *script, struct buf *text)
 		looked(script);
 		if (!op->there || !op->marked)
 			return fail(script, 0, NULL, ERR_NOENT, "database %s is not there any more",
-				    op->database);
+				    op->db.database);
 		buf_printf(text,
 			   "SELECT COALESCE(SUM(DATA_LENGTH + INDEX_LENGTH), 0) "
 			   "FROM information_schema.TABLES WHERE TABLE_SCHEMA = '%s'",
-			   op->database);
+			   op->db.database);
 		return MYSQL_RUN;
 	case 2:
 		if (!str_to_u64(str_of(mysql_cell(script, 0, 0)), &bytes))
@@ -323,7 +323,7 @@ enum mysql_next mysql_next_update(struct mysql_script *script, struct buf *text)
 			return fail(script, 400, "PlanTooSmall", ERR_FULL,
 				    "the database holds %llu bytes, and the plan %.*s has room for "
 				    "%llu",
-				    (unsigned long long)bytes, STR_ARG(op->osb.plan->name),
+				    (unsigned long long)bytes, STR_ARG(op->db.osb.plan->name),
 				    (unsigned long long)plan->storage);
 		put_room_lock(text);
 		return MYSQL_RUN;
@@ -336,12 +336,12 @@ enum mysql_next mysql_next_update(struct mysql_script *script, struct buf *text)
 	case 4: /* what it had before is kept, whatever else is on the server */
 		if (!mysql_number(script, 0, 0) &&
 		    plan->storage >
-			    ((const struct database_plan *)op->osb.plan_before->data)->storage)
+			    ((const struct database_plan *)op->db.osb.plan_before->data)->storage)
 			return fail(script, 400, "NoRoom", ERR_FULL,
 				    "the server %.*s has no room for plan %.*s",
-				    STR_ARG(op->server->name), STR_ARG(op->osb.plan->name));
+				    STR_ARG(op->db.server->name), STR_ARG(op->db.osb.plan->name));
 		buf_printf(text, "UPDATE osbd.marks SET storage = %llu WHERE name = '%s'",
-			   (unsigned long long)plan->storage, op->database);
+			   (unsigned long long)plan->storage, op->db.database);
 		return MYSQL_RUN;
 	case 5:
 		put_room_unlock(text);
@@ -350,7 +350,7 @@ enum mysql_next mysql_next_update(struct mysql_script *script, struct buf *text)
 		buf_printf(text,
 			   "SELECT name FROM osbd.marks JOIN mysql.user ON User = name "
 			   "WHERE of_database = '%s'",
-			   op->database);
+			   op->db.database);
 		return MYSQL_RUN;
 	case 7:
 		op->users = script->request.result;
@@ -369,24 +369,24 @@ enum mysql_next mysql_next_update(struct mysql_script *script, struct buf *text)
 static enum mysql_next put_user(struct mysql_script *script, struct buf *text, const char *verb)
 {
 	struct mysql_op *op = mysql_op_of(script);
-	const struct database_plan *plan = op->osb.plan->data;
+	const struct database_plan *plan = op->db.osb.plan->data;
 	char hashed[HASH_SIZE];
 
-	if (hash(database_password(&op->osb), hashed) < 0)
+	if (hash(database_password(&op->db.osb), hashed) < 0)
 		return fail(script, 0, NULL, ERR_UNSUPPORTED, "no SHA-1");
 	script->request.secret = true;
 	buf_printf(text,
 		   "%s `%s`@'%%' IDENTIFIED WITH mysql_native_password AS '%s' REQUIRE %s "
 		   "WITH MAX_USER_CONNECTIONS %lld",
-		   verb, op->user, hashed, op->server->ca.n ? "SSL" : "NONE",
+		   verb, op->db.user, hashed, op->db.server->ca.n ? "SSL" : "NONE",
 		   (long long)plan->connections);
 	return MYSQL_RUN;
 }
 
-enum mysql_next mysql_next_bind(struct mysql_script *script, struct buf *text)
+static enum mysql_next next_bind(struct mysql_script *script, struct buf *text)
 {
 	struct mysql_op *op = mysql_op_of(script);
-	bool reader = database_reader(&op->osb);
+	bool reader = database_reader(&op->db.osb);
 	const char *rights = "ALL";
 
 	switch (script->at++) {
@@ -397,17 +397,17 @@ enum mysql_next mysql_next_bind(struct mysql_script *script, struct buf *text)
 		looked(script);
 		if (!op->there || !op->marked)
 			return fail(script, 0, NULL, ERR_NOENT, "database %s is not there any more",
-				    op->database);
+				    op->db.database);
 		put_look(script, text, true);
 		return MYSQL_RUN;
 	case 2:
 		looked(script);
 		if (!nobodys(op))
-			return somebody_elses(script, "user", op->user);
+			return somebody_elses(script, "user", op->db.user);
 		buf_printf(text,
 			   "INSERT IGNORE INTO osbd.marks (name, of_database, reader) VALUES "
 			   "('%s', '%s', %d)",
-			   op->user, op->database, reader);
+			   op->db.user, op->db.database, reader);
 		return MYSQL_RUN;
 	case 3:
 		return put_user(script, text, "CREATE USER IF NOT EXISTS");
@@ -420,9 +420,9 @@ enum mysql_next mysql_next_bind(struct mysql_script *script, struct buf *text)
 		else if (op->full) /* who measures gives it the rest */
 			rights = MYSQL_FULL_RIGHTS;
 		buf_printf(text, "GRANT %s ON ", rights);
-		if (my_put_pattern(text, str_of(op->database)) < 0)
+		if (my_put_pattern(text, str_of(op->db.database)) < 0)
 			return no_name(script);
-		buf_printf(text, ".* TO `%s`@'%%'", op->user);
+		buf_printf(text, ".* TO `%s`@'%%'", op->db.user);
 		return MYSQL_RUN;
 	default:
 		return MYSQL_END;
@@ -455,7 +455,7 @@ bool mysql_end_sessions(struct mysql_script *script, struct buf *text, const cha
 	}
 }
 
-enum mysql_next mysql_next_unbind(struct mysql_script *script, struct buf *text)
+static enum mysql_next next_unbind(struct mysql_script *script, struct buf *text)
 {
 	struct mysql_op *op = mysql_op_of(script);
 
@@ -471,29 +471,29 @@ enum mysql_next mysql_next_unbind(struct mysql_script *script, struct buf *text)
 		if (script->request.code || !op->marked)
 			return MYSQL_END;
 		if (op->there) {
-			buf_printf(text, "ALTER USER `%s`@'%%' ACCOUNT LOCK", op->user);
+			buf_printf(text, "ALTER USER `%s`@'%%' ACCOUNT LOCK", op->db.user);
 			return MYSQL_RUN;
 		}
 		/* fall through */
 	case 2:
 	case 3:
 	case 4:
-		if (mysql_end_sessions(script, text, op->user, 2))
+		if (mysql_end_sessions(script, text, op->db.user, 2))
 			return MYSQL_RUN;
 		/* fall through */
 	case 5:
 		script->at = 6;
-		buf_printf(text, "DROP USER IF EXISTS `%s`@'%%'", op->user);
+		buf_printf(text, "DROP USER IF EXISTS `%s`@'%%'", op->db.user);
 		return MYSQL_RUN;
 	case 6: /* whoever was about to log in */
 	case 7:
 	case 8:
-		if (mysql_end_sessions(script, text, op->user, 6))
+		if (mysql_end_sessions(script, text, op->db.user, 6))
 			return MYSQL_RUN;
 		/* fall through */
 	case 9:
 		script->at = 10;
-		buf_printf(text, "DELETE FROM osbd.marks WHERE name = '%s'", op->user);
+		buf_printf(text, "DELETE FROM osbd.marks WHERE name = '%s'", op->db.user);
 		return MYSQL_RUN;
 	default:
 		return MYSQL_END;
@@ -512,10 +512,10 @@ static enum mysql_next drop_users(struct mysql_script *script, struct buf *text)
 		if (!op->in_user) {
 			op->in_user = true;
 			script->at = 0;
-			snprintf(op->user, sizeof(op->user), "%.*s",
+			snprintf(op->db.user, sizeof(op->db.user), "%.*s",
 				 STR_ARG(my_cell(&op->users, op->i, 0)));
 		}
-		next = mysql_next_unbind(script, text);
+		next = next_unbind(script, text);
 		if (next != MYSQL_END)
 			return next;
 		op->in_user = false;
@@ -523,7 +523,7 @@ static enum mysql_next drop_users(struct mysql_script *script, struct buf *text)
 	return MYSQL_END;
 }
 
-enum mysql_next mysql_next_deprovision(struct mysql_script *script, struct buf *text)
+static enum mysql_next next_deprovision(struct mysql_script *script, struct buf *text)
 {
 	struct mysql_op *op = mysql_op_of(script);
 	enum mysql_next next;
@@ -546,7 +546,7 @@ enum mysql_next mysql_next_deprovision(struct mysql_script *script, struct buf *
 		buf_printf(text,
 			   "SELECT name FROM osbd.marks WHERE of_database = '%s' AND name <> "
 			   "of_database",
-			   op->database);
+			   op->db.database);
 		return MYSQL_RUN;
 	case 2:
 		op->users = script->request.result;
@@ -558,13 +558,24 @@ enum mysql_next mysql_next_deprovision(struct mysql_script *script, struct buf *
 	case 3:
 		script->at = 4;
 		buf_puts(text, "DROP DATABASE IF EXISTS ");
-		if (my_put_name(text, str_of(op->database)) < 0)
+		if (my_put_name(text, str_of(op->db.database)) < 0)
 			return no_name(script);
 		return MYSQL_RUN;
 	case 4:
-		buf_printf(text, "DELETE FROM osbd.marks WHERE name = '%s'", op->database);
+		buf_printf(text, "DELETE FROM osbd.marks WHERE name = '%s'", op->db.database);
 		return MYSQL_RUN;
 	default:
 		return MYSQL_END;
 	}
 }
+
+enum mysql_next (*const mysql_next[])(struct mysql_script *script, struct buf *text) = {
+	[DATABASE_ROOM] = next_room,
+	[DATABASE_MARKS] = next_marks,
+	[DATABASE_PROVISION] = next_provision,
+	[DATABASE_UPDATE] = next_update,
+	[DATABASE_DEPROVISION] = next_deprovision,
+	[DATABASE_BIND] = next_bind,
+	[DATABASE_UNBIND] = next_unbind,
+	[DATABASE_REMOVE] = next_unbind,
+};

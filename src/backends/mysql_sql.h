@@ -19,35 +19,25 @@
 #ifndef OSBD_BACKENDS_MYSQL_SQL_H
 #define OSBD_BACKENDS_MYSQL_SQL_H
 
-#include "backends/database_place.h"
+#include "backends/database_steps.h"
 #include "backends/mysql_script.h"
 
 /* Everything that a user who may not write any more may still do to free space. */
 #define MYSQL_FULL_RIGHTS "SELECT, DELETE, DROP, SHOW VIEW, LOCK TABLES"
 
 struct mysql_op {
-	struct osb_op osb; /* first */
+	struct database_op db; /* first */
 	struct mysql_script script;
-	struct database_choice choice;
-	const struct database_server *server;
 	bool *ready; /* the server's: its table of marks is there */
-	char database[DATABASE_NAME], user[DATABASE_NAME], lock[DATABASE_NAME + 5];
+	char lock[DATABASE_NAME + 5];
 	bool marked, there, full;
-	int http; /* of a failure that is the user's; 0: none */
-	const char *code;
-	bool no_room; /* provision: the server is full */
 	bool in_user; /* deprovision: a user is being dropped */
 	size_t i;
 	struct my_result users;
 };
 
-enum mysql_next mysql_next_room(struct mysql_script *script, struct buf *text);
-enum mysql_next mysql_next_marks(struct mysql_script *script, struct buf *text);
-enum mysql_next mysql_next_provision(struct mysql_script *script, struct buf *text);
-enum mysql_next mysql_next_deprovision(struct mysql_script *script, struct buf *text);
-enum mysql_next mysql_next_update(struct mysql_script *script, struct buf *text);
-enum mysql_next mysql_next_bind(struct mysql_script *script, struct buf *text);
-enum mysql_next mysql_next_unbind(struct mysql_script *script, struct buf *text);
+/* The next of a script's statements; by enum database_script. */
+extern enum mysql_next (*const mysql_next[])(struct mysql_script *script, struct buf *text);
 /* Of the last result; "" and 0 when there is none. */
 const char *mysql_cell(const struct mysql_script *script, size_t row, size_t col);
 uint64_t mysql_number(const struct mysql_script *script, size_t row, size_t col);

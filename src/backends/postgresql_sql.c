@@ -39,8 +39,8 @@ static enum postgresql_next fail(struct postgresql_script *script, int http, con
 	va_start(ap, fmt);
 	err_vset(&script->err, code, fmt, ap);
 	va_end(ap);
-	op_of(script)->http = http;
-	op_of(script)->code = name;
+	op_of(script)->db.http = http;
+	op_of(script)->db.code = name;
 	return POSTGRESQL_FAIL;
 }
 
@@ -48,7 +48,7 @@ static enum postgresql_next fail(struct postgresql_script *script, int http, con
 static void put_look(struct postgresql_script *script, struct buf *text)
 {
 	const struct postgresql_op *op = op_of(script);
-	const char *d = op->database, *u = op->user;
+	const char *d = op->db.database, *u = op->db.user;
 
 	buf_printf(text,
 		   "SELECT (SELECT count(*) FROM pg_database WHERE datname = '%s'), "
@@ -86,7 +86,7 @@ static long long limit(int64_t n)
 
 /* -- room ---------------------------------------------------------------------------------- */
 
-enum postgresql_next postgresql_next_room(struct postgresql_script *script, struct buf *text)
+static enum postgresql_next next_room(struct postgresql_script *script, struct buf *text)
 {
 	if (script->at++)
 		return POSTGRESQL_END;
@@ -96,7 +96,7 @@ enum postgresql_next postgresql_next_room(struct postgresql_script *script, stru
 	return POSTGRESQL_RUN;
 }
 
-enum postgresql_next postgresql_next_marks(struct postgresql_script *script, struct buf *text)
+static enum postgresql_next next_marks(struct postgresql_script *script, struct buf *text)
 {
 	if (script->at++)
 		return POSTGRESQL_END;
@@ -111,13 +111,13 @@ enum postgresql_next postgresql_next_marks(struct postgresql_script *script, str
 /* What must hold for a promise to be kept, of all other databases. */
 static void put_promised(struct buf *text, const struct postgresql_op *op, bool count)
 {
-	const struct database_plan *plan = op->osb.plan->data;
-	const struct database_server *server = op->server;
+	const struct database_plan *plan = op->db.osb.plan->data;
+	const struct database_server *server = op->db.server;
 
 	buf_printf(text,
 		   " FROM (SELECT count(*) AS n, coalesce(sum(storage), 0) AS s FROM osbd.marks "
 		   "WHERE name = of_database AND name <> '%s') AS others WHERE true",
-		   op->database);
+		   op->db.database);
 	if (count && server->databases)
 		buf_printf(text, " AND n < %lld", (long long)server->databases);
 	if (server->storage)
@@ -131,8 +131,8 @@ static void put_promised(struct buf *text, const struct postgresql_op *op, bool 
  * lock is held by the transaction, and what is read after it is what others have committed. */
 static void put_mark(struct buf *text, const struct postgresql_op *op)
 {
-	const struct database_plan *plan = op->osb.plan->data;
-	const char *d = op->database;
+	const struct database_plan *plan = op->db.osb.plan->data;
+	const char *d = op->db.database;
 
 	buf_puts(text, DO "PERFORM pg_advisory_xact_lock(" ROOM_LOCK "); ");
 	buf_printf(text,
@@ -149,11 +149,12 @@ static void put_mark(struct buf *text, const struct postgresql_op *op)
 static enum postgresql_next create_database(struct postgresql_script *script, struct buf *text)
 {
 	struct postgresql_op *op = op_of(script);
-	const struct database_plan *plan = op->osb.plan->data;
+	const struct database_plan *plan = op->db.osb.plan->data;
 	int i;
 
 	/* it is osbd's own: whoever owns it can lift its limits */
-	buf_printf(text, "CREATE DATABASE \"%s\" TEMPLATE template0 ENCODING 'UTF8'", op->database);
+	buf_printf(text, "CREATE DATABASE \"%s\" TEMPLATE template0 ENCODING 'UTF8'",
+		   op->db.database);
 	for (i = 0; i < 2; i++) {
 		buf_puts(text, i ? " LC_CTYPE " : " LC_COLLATE ");
 		if (postgresql_put_text(script, text, plan->collation) < 0)
@@ -192,10 +193,10 @@ static void put_default_rights(struct buf *text, const char *role, const char *d
 		   role, d + 1);
 }
 
-enum postgresql_next postgresql_next_provision(struct postgresql_script *script, struct buf *text)
+static enum postgresql_next next_provision(struct postgresql_script *script, struct buf *text)
 {
 	struct postgresql_op *op = op_of(script);
-	const char *d = op->database;
+	const char *d = op->db.database;
 
 	switch (script->at++) {
 	case 0:
@@ -232,10 +233,10 @@ enum postgresql_next postgresql_next_provision(struct postgresql_script *script,
 		buf_printf(text, "SELECT count(*) FROM osbd.marks WHERE name = '%s'", d);
 		return POSTGRESQL_RUN;
 	case 4:
-		op->no_room = postgresql_number(script, 0, 0) == 0;
-		if (op->no_room)
+		op->db.no_room = postgresql_number(script, 0, 0) == 0;
+		if (op->db.no_room)
 			return fail(script, 0, NULL, ERR_FULL, "server %.*s is full",
-				    STR_ARG(op->server->name));
+				    STR_ARG(op->db.server->name));
 		return create_database(script, text);
 	case 5:
 	there: /* what is repeated changes nothing: from here on all is ours */
@@ -285,7 +286,7 @@ static void put_end_of_surplus(struct buf *text, const char *column, const char 
 static enum postgresql_next next_user(struct postgresql_script *script, struct buf *text)
 {
 	struct postgresql_op *op = op_of(script);
-	const struct database_plan *plan = op->osb.plan->data;
+	const struct database_plan *plan = op->db.osb.plan->data;
 	const char *user;
 
 	if (op->i >= op->list.rows)
@@ -307,18 +308,19 @@ static enum postgresql_next next_user(struct postgresql_script *script, struct b
 static enum postgresql_next too_small(struct postgresql_script *script, uint64_t bytes)
 {
 	const struct postgresql_op *op = op_of(script);
-	const struct database_plan *plan = op->osb.plan->data;
+	const struct database_plan *plan = op->db.osb.plan->data;
 
 	return fail(script, 400, "PlanTooSmall", ERR_FULL,
 		    "the database holds %llu bytes, and the plan %.*s has room for %llu",
-		    (unsigned long long)bytes, STR_ARG(op->osb.plan->name),
+		    (unsigned long long)bytes, STR_ARG(op->db.osb.plan->name),
 		    (unsigned long long)plan->storage);
 }
 
-enum postgresql_next postgresql_next_update(struct postgresql_script *script, struct buf *text)
+static enum postgresql_next next_update(struct postgresql_script *script, struct buf *text)
 {
 	struct postgresql_op *op = op_of(script);
-	const struct database_plan *plan = op->osb.plan->data, *before = op->osb.plan_before->data;
+	const struct database_plan *plan = op->db.osb.plan->data,
+				   *before = op->db.osb.plan_before->data;
 	uint64_t bytes;
 
 	switch (script->at++) {
@@ -329,8 +331,8 @@ enum postgresql_next postgresql_next_update(struct postgresql_script *script, st
 		looked(script);
 		if (!op->there || !op->marked)
 			return fail(script, 0, NULL, ERR_NOENT, "database %s is not there any more",
-				    op->database);
-		buf_printf(text, "SELECT pg_database_size('%s')", op->database);
+				    op->db.database);
+		buf_printf(text, "SELECT pg_database_size('%s')", op->db.database);
 		return POSTGRESQL_RUN;
 	case 2:
 		if (!str_to_u64(str_of(postgresql_cell(&script->result, 0, 0)), &bytes))
@@ -340,7 +342,7 @@ enum postgresql_next postgresql_next_update(struct postgresql_script *script, st
 			return too_small(script, bytes);
 		buf_puts(text, DO "PERFORM pg_advisory_xact_lock(" ROOM_LOCK "); ");
 		buf_printf(text, "UPDATE osbd.marks SET storage = %llu WHERE name = '%s'",
-			   (unsigned long long)plan->storage, op->database);
+			   (unsigned long long)plan->storage, op->db.database);
 		if (plan->storage > before->storage) { /* what it had before is kept */
 			buf_puts(text, " AND EXISTS (SELECT 1");
 			put_promised(text, op, false);
@@ -351,25 +353,25 @@ enum postgresql_next postgresql_next_update(struct postgresql_script *script, st
 	case 3:
 		buf_printf(text,
 			   "SELECT count(*) FROM osbd.marks WHERE name = '%s' AND storage = %llu",
-			   op->database, (unsigned long long)plan->storage);
+			   op->db.database, (unsigned long long)plan->storage);
 		return POSTGRESQL_RUN;
 	case 4:
 		if (!postgresql_number(script, 0, 0))
 			return fail(script, 400, "NoRoom", ERR_FULL,
 				    "the server %.*s has no room for plan %.*s",
-				    STR_ARG(op->server->name), STR_ARG(op->osb.plan->name));
-		buf_printf(text, "ALTER DATABASE \"%s\" WITH CONNECTION LIMIT %lld", op->database,
-			   limit(plan->all_connections));
+				    STR_ARG(op->db.server->name), STR_ARG(op->db.osb.plan->name));
+		buf_printf(text, "ALTER DATABASE \"%s\" WITH CONNECTION LIMIT %lld",
+			   op->db.database, limit(plan->all_connections));
 		return POSTGRESQL_RUN;
 	case 5:
-		put_users(text, op->database);
+		put_users(text, op->db.database);
 		return POSTGRESQL_RUN;
 	case 6:
 		op->list = script->result;
 		op->i = 0;
 		script->at = 10;
 		if (plan->all_connections) {
-			put_end_of_surplus(text, "datname", op->database, plan->all_connections);
+			put_end_of_surplus(text, "datname", op->db.database, plan->all_connections);
 			return POSTGRESQL_RUN;
 		}
 		return next_user(script, text);
@@ -395,10 +397,10 @@ enum op_verdict postgresql_make_verifier(struct op *flow)
 static enum postgresql_next make_user(struct postgresql_script *script, struct buf *text)
 {
 	struct postgresql_op *op = op_of(script);
-	const struct database_plan *plan = op->osb.plan->data;
-	struct str verifier = json_str(json_get(op->osb.job.op.memo, "verifier"));
-	bool reader = database_reader(&op->osb);
-	const char *d = op->database, *u = op->user;
+	const struct database_plan *plan = op->db.osb.plan->data;
+	struct str verifier = json_str(json_get(op->db.osb.job.op.memo, "verifier"));
+	bool reader = database_reader(&op->db.osb);
+	const char *d = op->db.database, *u = op->db.user;
 
 	buf_puts(text, DO);
 	if (!op->user_marked)
@@ -429,7 +431,7 @@ static enum postgresql_next make_user(struct postgresql_script *script, struct b
 	return POSTGRESQL_RUN;
 }
 
-enum postgresql_next postgresql_next_bind(struct postgresql_script *script, struct buf *text)
+static enum postgresql_next next_bind(struct postgresql_script *script, struct buf *text)
 {
 	struct postgresql_op *op = op_of(script);
 
@@ -442,17 +444,17 @@ enum postgresql_next postgresql_next_bind(struct postgresql_script *script, stru
 		looked(script);
 		if (*script->sqlstate || !op->there || !op->marked)
 			return fail(script, 0, NULL, ERR_NOENT, "database %s is not there any more",
-				    op->database);
+				    op->db.database);
 		if (op->user_there && !op->user_marked)
-			return somebody_elses(script, "role", op->user);
+			return somebody_elses(script, "role", op->db.user);
 		return make_user(script, text);
 	case 2:
-		if (database_reader(&op->osb))
+		if (database_reader(&op->db.osb))
 			return POSTGRESQL_END;
 		/* what it makes as itself, after SET ROLE NONE, is there for the others, too */
-		script->inside = op->database;
+		script->inside = op->db.database;
 		buf_puts(text, DO);
-		put_default_rights(text, op->user, op->database);
+		put_default_rights(text, op->db.user, op->db.database);
 		buf_puts(text, DONE);
 		return POSTGRESQL_INSIDE;
 	default:
@@ -489,17 +491,17 @@ static void put_where(struct buf *text, const char *name)
 /* Ours must not be the one connection too many while it works inside. */
 static void put_limit(struct buf *text, const struct postgresql_op *op, bool lifted)
 {
-	const struct database_plan *plan = op->osb.plan ? op->osb.plan->data : NULL;
+	const struct database_plan *plan = op->db.osb.plan ? op->db.osb.plan->data : NULL;
 
 	if (plan && plan->all_connections && op->there)
-		buf_printf(text, "ALTER DATABASE \"%s\" WITH CONNECTION LIMIT %lld; ", op->database,
-			   lifted ? -1LL : limit(plan->all_connections));
+		buf_printf(text, "ALTER DATABASE \"%s\" WITH CONNECTION LIMIT %lld; ",
+			   op->db.database, lifted ? -1LL : limit(plan->all_connections));
 }
 
-enum postgresql_next postgresql_next_unbind(struct postgresql_script *script, struct buf *text)
+static enum postgresql_next next_unbind(struct postgresql_script *script, struct buf *text)
 {
 	struct postgresql_op *op = op_of(script);
-	const char *d = op->database, *u = op->user;
+	const char *d = op->db.database, *u = op->db.user;
 
 	switch (script->at) {
 	case 0:
@@ -513,7 +515,7 @@ enum postgresql_next postgresql_next_unbind(struct postgresql_script *script, st
 			return POSTGRESQL_END;
 		script->at = 6;
 		if (!op->user_marked || !op->user_there)
-			return postgresql_next_unbind(script, text);
+			return next_unbind(script, text);
 		script->at = 2;
 		buf_puts(text, DO);
 		put_limit(text, op, true);
@@ -565,18 +567,20 @@ enum postgresql_next postgresql_next_unbind(struct postgresql_script *script, st
 	}
 }
 
-enum postgresql_next postgresql_next_remove(struct postgresql_script *script, struct buf *text)
+static enum postgresql_next next_remove(struct postgresql_script *script, struct buf *text)
 {
 	struct postgresql_op *op = op_of(script);
 
 	if (script->at++ == 0) {
-		buf_printf(text, "SELECT of_database FROM osbd.marks WHERE name = '%s'", op->user);
+		buf_printf(text, "SELECT of_database FROM osbd.marks WHERE name = '%s'",
+			   op->db.user);
 		return POSTGRESQL_RUN;
 	}
-	snprintf(op->database, sizeof(op->database), "%s", postgresql_cell(&script->result, 0, 0));
+	snprintf(op->db.database, sizeof(op->db.database), "%s",
+		 postgresql_cell(&script->result, 0, 0));
 	script->at = 0;
-	script->next = postgresql_next_unbind;
-	return postgresql_next_unbind(script, text);
+	script->next = next_unbind;
+	return next_unbind(script, text);
 }
 
 /* -- deprovision --------------------------------------------------------------------------- */
@@ -589,7 +593,7 @@ static enum postgresql_next drop_users(struct postgresql_script *script, struct 
 
 	for (;;) {
 		if (op->in_user) {
-			where = postgresql_next_unbind(script, text);
+			where = next_unbind(script, text);
 			if (where != POSTGRESQL_END)
 				return where;
 			op->in_user = false;
@@ -597,17 +601,17 @@ static enum postgresql_next drop_users(struct postgresql_script *script, struct 
 		}
 		if (op->n_users_done >= op->users.rows)
 			return POSTGRESQL_END;
-		snprintf(op->user, sizeof(op->user), "%s",
+		snprintf(op->db.user, sizeof(op->db.user), "%s",
 			 postgresql_cell(&op->users, op->n_users_done, 0));
 		op->in_user = true;
 		script->at = 0;
 	}
 }
 
-enum postgresql_next postgresql_next_deprovision(struct postgresql_script *script, struct buf *text)
+static enum postgresql_next next_deprovision(struct postgresql_script *script, struct buf *text)
 {
 	struct postgresql_op *op = op_of(script);
-	const char *d = op->database;
+	const char *d = op->db.database;
 	enum postgresql_next where;
 
 	if (op->in_user) {
@@ -665,3 +669,15 @@ enum postgresql_next postgresql_next_deprovision(struct postgresql_script *scrip
 		return POSTGRESQL_END;
 	}
 }
+
+enum postgresql_next (*const postgresql_next[])(struct postgresql_script *script,
+						struct buf *text) = {
+	[DATABASE_ROOM] = next_room,
+	[DATABASE_MARKS] = next_marks,
+	[DATABASE_PROVISION] = next_provision,
+	[DATABASE_UPDATE] = next_update,
+	[DATABASE_DEPROVISION] = next_deprovision,
+	[DATABASE_BIND] = next_bind,
+	[DATABASE_UNBIND] = next_unbind,
+	[DATABASE_REMOVE] = next_remove,
+};

@@ -27,7 +27,7 @@
 #ifndef OSBD_BACKENDS_POSTGRESQL_SQL_H
 #define OSBD_BACKENDS_POSTGRESQL_SQL_H
 
-#include "backends/database_place.h"
+#include "backends/database_steps.h"
 #include "backends/postgresql_script.h"
 
 #define POSTGRESQL_NO_MARKS "42P01 3F000" /* nothing was ever made on this server */
@@ -35,15 +35,9 @@
 #define POSTGRESQL_DONE " END $osbd$"     /* and verifiers hold no $osbd$ */
 
 struct postgresql_op {
-	struct osb_op osb; /* first */
+	struct database_op db; /* first */
 	struct postgresql_script script;
-	struct database_choice choice;
-	const struct database_server *server;
-	char database[DATABASE_NAME], user[DATABASE_NAME];
 	bool there, marked, roles_there, user_there, user_marked, full; /* as the last look found */
-	int http; /* of a failure that is the user's; 0: none */
-	const char *code;
-	bool no_room; /* provision: the server is full */
 	size_t i;
 	struct sql_result list;  /* to be gone through */
 	struct sql_result users; /* of a deprovision: what bindings have left */
@@ -51,15 +45,9 @@ struct postgresql_op {
 	bool in_user;
 };
 
-enum postgresql_next postgresql_next_room(struct postgresql_script *script, struct buf *text);
-enum postgresql_next postgresql_next_marks(struct postgresql_script *script, struct buf *text);
-enum postgresql_next postgresql_next_provision(struct postgresql_script *script, struct buf *text);
-enum postgresql_next postgresql_next_deprovision(struct postgresql_script *script,
-						 struct buf *text);
-enum postgresql_next postgresql_next_update(struct postgresql_script *script, struct buf *text);
-enum postgresql_next postgresql_next_bind(struct postgresql_script *script, struct buf *text);
-enum postgresql_next postgresql_next_unbind(struct postgresql_script *script, struct buf *text);
-enum postgresql_next postgresql_next_remove(struct postgresql_script *script, struct buf *text);
+/* The next of a script's statements; by enum database_script. */
+extern enum postgresql_next (*const postgresql_next[])(struct postgresql_script *script,
+						       struct buf *text);
 /* A step's ask, after database_make_password(): what the server gets instead of it. */
 enum op_verdict postgresql_make_verifier(struct op *flow);
 
