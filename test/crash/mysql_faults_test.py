@@ -25,7 +25,7 @@ ODD = "clang" in rig.BINARY
 
 
 def name(iid, bid=None):
-    text = iid if bid is None else iid + "\0" + bid
+    text = "default\0" + (iid if bid is None else iid + "\0" + bid)
     return ("d" if bid is None else "b") + hashlib.sha256(text.encode()).hexdigest()[:31]
 
 
