@@ -83,8 +83,8 @@ class MariaDB:
         # a server that starts takes away temporary tables that others have in the same folder
         self._run("mkdir", "tmp")
         # without the forced writes of a start that nobody will miss
-        self._run(self.install, "--no-defaults", f"--datadir={self.dir}/data", f"--tmpdir={self.dir}/tmp",
-                  "--skip-test-db", "--skip-name-resolve",
+        self._run(self.install, "--no-defaults", f"--datadir={self.dir}/data",
+                  f"--tmpdir={self.dir}/tmp", "--skip-test-db", "--skip-name-resolve",
                   "--auth-root-authentication-method=normal",
                   "--innodb-flush-log-at-trx-commit=0", "--sync-frm=0",
                   "--innodb-log-file-size=4M", "--aria-log-purge-type=at_flush")
@@ -99,8 +99,8 @@ class MariaDB:
 
     def sql(self, statement):
         """Runs statements as root; returns what the client prints, without names of columns."""
-        return self._run("mariadb", "--no-defaults", "-uroot", "-S", self.socket, "-NB", "-e",
-                         statement).strip()
+        return self._run("mariadb", "--no-defaults", "-uroot", "-S", self.socket, "--skip-ssl",
+                         "-NB", "-e", statement).strip()
 
     def residue(self):
         """Databases, users, grants and marks that are not the server's own."""
@@ -113,8 +113,8 @@ class MariaDB:
 
     def start(self, **settings):
         """Starts it and waits until it answers."""
-        wanted = {"datadir": self.dir / "data", "tmpdir": self.dir / "tmp", "port": self.port, "socket": self.socket,
-                  "bind-address": "127.0.0.1", "pid-file": self.dir / "pid",
+        wanted = {"datadir": self.dir / "data", "tmpdir": self.dir / "tmp", "port": self.port,
+                  "socket": self.socket, "bind-address": "127.0.0.1", "pid-file": self.dir / "pid",
                   "ssl-ca": self.ca, "ssl-cert": self.dir / "server.crt",
                   "ssl-key": self.dir / "server.key", "skip-name-resolve": "ON",
                   "innodb-buffer-pool-size": "16M", "innodb-log-file-size": "4M",
@@ -161,7 +161,8 @@ class Session:
         assert u.scheme == "mysql"
         self.process = subprocess.Popen(
             ["mariadb", "--no-defaults", "-h", u.hostname, "-P", str(u.port), "-u", u.username,
-             "--password=" + (password or u.password), "-NB", "--skip-reconnect", "--unbuffered", u.path[1:]],
+             "--password=" + (password or u.password), "--skip-ssl", "-NB", "--skip-reconnect",
+             "--unbuffered", u.path[1:]],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def ask(self, statement):
