@@ -5,8 +5,10 @@
 
 #include <string.h>
 
-/* of the server, for what we leave behind */
-#define OPTIONS "-c lock_timeout=10000 -c idle_session_timeout=60000"
+/* The first two are for what we leave behind. The third: functions and operators that an application
+ * has made in its database, and that would fit better, are not run by us. */
+#define OPTIONS \
+	"-c lock_timeout=10000 -c idle_session_timeout=60000 -c search_path=pg_catalog,pg_temp"
 
 static void put_option(struct buf *url, const char *key, const char *value)
 {
