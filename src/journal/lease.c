@@ -6,7 +6,8 @@
  * sleeps, and comes journal_lease_margin() before the end that the store keeps. Then nothing is asked any
  * more, what runs is dropped, and whoever has started children makes an end of them (options.lost).
  * A new owner's name is chosen, and asked for only when the old lease is over for the store too:
- * then the children are gone, and nobody can mistake the old owner's rows for the new one's. */
+ * then the children are gone, and nobody can mistake the old owner's rows for the new one's. A
+ * store that wants no such node is asked again now and then, with yet another name. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/digest.h"
 #include "journal/state.h"
@@ -66,10 +67,11 @@ static void lose(struct journal *journal, const char *why)
 	timer_stop(&journal->lease.end);
 	journal->lease.held = false;
 	choose_owner(journal);
-	timer_start(&journal->lease.timer, journal->loop, held && over > now ? over - now : 0,
-		    on_renew);
-	if (!held)
+	if (!held) {
+		timer_start(&journal->lease.timer, journal->loop, retry_in(journal), on_renew);
 		return;
+	}
+	timer_start(&journal->lease.timer, journal->loop, over > now ? over - now : 0, on_renew);
 	log_error(&journal->log, "%s: %u operations are left to other nodes", why,
 		  journal->n_running);
 	metric_inc(&journal->lease.losses, 1);

@@ -24,7 +24,8 @@ struct world {
 	size_t n_begins, n_begun;
 	/* the store */
 	bool alone;
-	bool away, lose; /* renewals: fail; say that the lease had ended */
+	bool away, lose; /* renewals: fail; say that the lease had ended, once */
+	bool refuses;    /* they say so each time */
 	int64_t halted;  /* renewals say that this op is */
 	unsigned renewals, firsts, writes, leaves;
 	uint64_t renewed; /* loop_now() of the latest renewal that went well */
@@ -73,13 +74,14 @@ static void shared_renew(struct store *store, struct store_renew *c)
 		snprintf(w->owner, sizeof(w->owner), "%.*s", STR_ARG(c->owner));
 	}
 	assert_int_equal(c->lease, SEC(15));
-	c->lost = w->lose;
+	assert_true(w->renewals < 1000);
+	c->lost = w->lose || w->refuses;
 	c->nodes = w->alone ? 1 : 2;
 	if (w->halted) {
 		c->halted = &w->halted;
 		c->n_halted = 1;
 	}
-	if (!w->away && !w->lose)
+	if (!w->away && !c->lost)
 		w->renewed = loop_now(&w->loop);
 	w->lose = false;
 	call_begin(&c->call, NULL);
@@ -412,6 +414,26 @@ static void test_the_store_says_that_it_had_ended(void **state)
 	assert_int_equal(w->found, 2);
 }
 
+/* As a store does whose schema is too new for this node. */
+static void test_a_store_that_does_not_want_the_node(void **state)
+{
+	struct world *w = *state;
+	unsigned renewals;
+
+	journal_start(w->journal);
+	run_ms(w, 100);
+	w->refuses = true;
+	run_ms(w, SEC(15));
+	assert_int_equal(w->lost, 1);
+	renewals = w->renewals;
+	run_ms(w, SEC(60));
+	assert_in_range(w->renewals - renewals, 30, 70);
+	assert_int_equal(w->lost, 1);
+	w->refuses = false;
+	run_ms(w, SEC(2));
+	assert_int_equal(w->found, 2);
+}
+
 /* The machine slept: timers of operations are due before the lease's own. */
 static void test_a_sleep_past_the_lease(void **state)
 {
@@ -563,6 +585,7 @@ int main(void)
 		TEST(test_renewed_every_five_seconds),
 		TEST(test_three_seconds_before_the_end),
 		TEST(test_the_store_says_that_it_had_ended),
+		TEST(test_a_store_that_does_not_want_the_node),
 		TEST(test_a_sleep_past_the_lease),
 		TEST(test_halted_by_another_node),
 		TEST(test_told_by_another_node),
