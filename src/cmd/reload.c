@@ -107,6 +107,13 @@ static void plans_read(struct call *call, int status)
 {
 	struct reload *reload = call->data;
 
+	if (reload->stopping) { /* what would take it over may be gone */
+		generation_unref(reload->next);
+		reload->next = NULL;
+		conf_errors_finish(&reload->errors);
+		arena_finish(&reload->arena);
+		return;
+	}
 	if (status < 0)
 		log_error(&reload->setup->log, "reload: %s", err_str(status));
 	if (status < 0 || reload_missing_plans(reload->next, &reload->use, &reload->errors)) {
@@ -145,4 +152,9 @@ void reload_start(struct reload *reload)
 		.arena = &reload->arena,
 	};
 	store_plan_use(setup->store, &reload->use);
+}
+
+void reload_stop(struct reload *reload)
+{
+	reload->stopping = true;
 }

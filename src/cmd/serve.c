@@ -156,6 +156,7 @@ static void on_signal(uv_signal_t *handle, int number)
 		return;
 	}
 	d->draining = true;
+	reload_stop(&d->reload);
 	admin_draining(d->admin);
 	notify_send("STOPPING=1");
 	log_info(&d->setup.log, "%s: draining, for at most %" PRIu64 " s", strsignal(number),
@@ -316,6 +317,7 @@ static int start(struct daemon *d)
 static void go_down_now(struct daemon *d)
 {
 	d->draining = true;
+	reload_stop(&d->reload);
 	http_server_drain(d->server, server_drained, d);
 	hurry(d);
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The PostgreSQL store as an operator sets it up: TLS to the server, and servers that lose data."""
 import os
+import signal
 import subprocess
 
 import pytest
@@ -63,6 +64,26 @@ def test_a_server_that_is_not_the_one(osbd, pg, how, why):
 
 def test_a_server_that_demands_tls(osbd, pg):
     assert "no pg_hba.conf entry" in refused(osbd, pg.url("tls"))
+
+
+def test_stops_while_a_reload_waits_for_the_server(osbd, pg):
+    """The answer comes when nothing is left that could be reloaded."""
+    d = daemon(osbd, pg.url()).start()
+    assert d.provision(rig.new_id()).status_code == 201
+    with subprocess.Popen(["psql", "-XqAt", pg.url()], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, text=True) as lock:
+        lock.stdin.write("BEGIN; LOCK TABLE instance; SELECT 'locked';\n")
+        lock.stdin.flush()
+        assert lock.stdout.readline() == "locked\n"
+        d.process.send_signal(signal.SIGHUP)
+        waits = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        assert rig.wait_until(lambda: pg.sql(waits)), d.log()
+        d.process.send_signal(signal.SIGTERM)
+        closes = "SELECT pid FROM pg_stat_activity WHERE query = 'UNLISTEN \"osbd\"'"
+        assert rig.wait_until(lambda: pg.sql(closes)), d.log()
+        lock.stdin.close()  # and with it goes the lock
+    assert d.process.wait(20) == 0, d.log()
+    assert "in force" not in d.log()
 
 
 def test_servers_that_lose_data(osbd, pg):
