@@ -549,6 +549,7 @@ void journal_hurry(struct journal *journal)
 	if (journal->hurried)
 		return;
 	journal->hurried = true;
+	store_hurry(journal->store);
 	if (journal->draining && journal->n_running > 0) {
 		log_info(&journal->log, "%u operations still run; cancelling them",
 			 journal->n_running);

@@ -90,7 +90,9 @@ void answer_store(struct exchange *ex, int status)
 	}
 	answer_retry_after(ex, OSB_RETRY_AFTER);
 	answer_error(ex, 503, "StoreUnavailable",
-		     "the broker cannot reach its store; nothing was changed, please try again");
+		     "the broker cannot reach its store; %s, please try again",
+		     status == ERR_TIMEDOUT ? "what became of this request is not known yet"
+					    : "nothing was changed");
 }
 
 /* Clients compare these three texts as they stand. */

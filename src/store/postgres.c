@@ -186,7 +186,7 @@ static void postgres_close(struct store *store, void (*closed)(void *data), void
 	pg->closed_data = data;
 	pg->closing = true;
 	pg_watch_stop(pg);
-	pg_hurry(pg);
+	pg_hurry(store);
 	pg_finish(pg);
 }
 
@@ -213,6 +213,7 @@ static const struct store_type type_postgres = {
 	.leave = pg_leave,
 	.watch = pg_watch,
 	.unwatch = pg_unwatch,
+	.hurry = pg_hurry,
 };
 
 static void add_metrics(struct pg *pg, struct metrics *metrics)

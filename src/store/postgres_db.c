@@ -48,6 +48,7 @@ struct pg_tx {
 		char owner[PG_OWNER_MAX + 1];
 	} witness;
 	struct sql_tx doubt;
+	uint64_t doubted; /* loop_now() when the reply was lost */
 	struct timer pause;
 };
 
@@ -573,6 +574,16 @@ static void ask_outcome(struct timer *timer);
 static const struct sql_stmt outcome = { "outcome",
 					 "SELECT state, fence, owner FROM op WHERE seq = $1", 1 };
 
+static bool may_leave(const struct pg_tx *tx)
+{
+	const struct pg *pg = tx->pg;
+
+	if (pg->hurried)
+		return true;
+	return tx->body == tx_begin && loop_now(pg->db.store.loop) - tx->doubted >= PG_DOUBT_MAX &&
+	       (!tx->witness.owner[0] || strcmp(tx->witness.owner, pg->owner) != 0);
+}
+
 static void outcome_known(struct call *call, int status)
 {
 	struct pg_tx *tx =
@@ -581,8 +592,8 @@ static void outcome_known(struct call *call, int status)
 	bool happened = false;
 
 	if (status != 0) {
-		if (tx->pg->closing)
-			end(tx, ERR_STORE);
+		if (may_leave(tx))
+			end(tx, ERR_TIMEDOUT);
 		else
 			timer_start(&tx->pause, tx->pg->db.store.loop, DOUBT_EVERY, ask_outcome);
 		return;
@@ -628,6 +639,7 @@ static void sql_done(struct call *call, int status)
 		committed(tx);
 	} else if (tx->sql.unknown && !tx->pg->closing) {
 		metric_inc(&tx->pg->doubts, 1);
+		tx->doubted = loop_now(tx->pg->db.store.loop);
 		log_warn(&tx->pg->db.store.log, "the reply to a commit was lost: %s",
 			 tx->sql.why ? tx->sql.why : err_str(status));
 		if (tx->witness.seq && !tx->options.repeats)
@@ -661,15 +673,17 @@ void pg_run(struct pg *pg, struct call *call, tx_body body, const struct pg_opti
 	start(tx);
 }
 
-void pg_hurry(struct pg *pg)
+void pg_hurry(struct store *store)
 {
+	struct pg *pg = pg_of(store);
 	struct list *pos, *tmp;
 
+	pg->hurried = true;
 	list_each(pos, tmp, &pg->running) {
 		struct pg_tx *tx = container_of(pos, struct pg_tx, node);
 
 		if (timer_running(&tx->pause) && tx->pause.fire == ask_outcome) {
-			tx->status = ERR_STORE;
+			tx->status = ERR_TIMEDOUT;
 			timer_start(&tx->pause, pg->db.store.loop, 0, on_end);
 		}
 	}

@@ -9,7 +9,9 @@
  *
  * A commit whose reply is lost: the op that the transaction wrote last says whether it happened
  * (its fence, owner and state; a new op by being there). It is read back until the server is
- * there to tell; a transaction that wrote no op does no harm when it runs again.
+ * there to tell; a transaction that wrote no op does no harm when it runs again. A begin does not
+ * wait longer than PG_DOUBT_MAX once this process has no lease that its op could run under: then
+ * the op, if there is one, is for others to claim, and whoever asked may ask again.
  *
  * Errors: a server that is away ends calls with ERR_STORE within seconds. */
 /* SPDX-License-Identifier: Apache-2.0 */
@@ -21,6 +23,7 @@
 #include "store/tx.h"
 
 #define PG_OWNER_MAX 40
+#define PG_DOUBT_MAX SEC(3)
 
 struct pg_tx;
 
@@ -46,6 +49,7 @@ struct pg {
 	uint32_t n_node_calls;             /* under way */
 	bool complained;                   /* since the server was last there */
 	bool resealing;
+	bool hurried; /* the process ends: no outcome is waited for */
 	struct metric commits, commit_failures, commit_seconds, doubts, statements;
 	/* nodes: watched ops, and what is to be told to others */
 	struct {
@@ -93,8 +97,8 @@ struct pg_options {
 
 /* Starts the call. */
 void pg_run(struct pg *pg, struct call *call, tx_body body, const struct pg_options *options);
-/* The store closes: outcomes that are in doubt are not waited for any longer. */
-void pg_hurry(struct pg *pg);
+/* Outcomes that are in doubt are not waited for any longer. */
+void pg_hurry(struct store *store);
 
 /* postgres_watch: somebody here waits for these ops, or others must hear of them. */
 void pg_watch_start(struct pg *pg);

@@ -10,7 +10,8 @@
  *     where a decision needs what was read before, begin takes the revision that was read.
  *  2. status 0: the transaction is durable, and result says what it found or did. ERR_STORE: the
  *     store is away or refused; nothing has happened; the caller may ask again. ERR_STALE: the
- *     op has another owner or fence by now; nothing has happened.
+ *     op has another owner or fence by now; nothing has happened. ERR_TIMEDOUT: the store went
+ *     away before it could tell what has happened; asking again tells.
  *  3. The stores share one decision table (store_decide, store_finish): they only read the rows,
  *     ask it, and write what it says.
  *  4. Out-strings live in the arena that the caller gives; in-strings are borrowed until done.
@@ -459,6 +460,7 @@ struct store_type {
 	/* Tell the answer and the end of that op, when another process runs it; no more. */
 	void (*watch)(struct store *, int64_t op);
 	void (*unwatch)(struct store *, int64_t op);
+	void (*hurry)(struct store *);
 };
 
 /* Each starts one call; the caller has set call.done. They cannot fail to start: a store that is
@@ -522,6 +524,13 @@ static inline void store_watch(struct store *s, int64_t op)
 	if (s->type->watch)
 		s->type->watch(s, op);
 }
+/* The process ends: calls whose outcome cannot be known yet end with ERR_TIMEDOUT. */
+static inline void store_hurry(struct store *s)
+{
+	if (s->type->hurry)
+		s->type->hurry(s);
+}
+
 static inline void store_unwatch(struct store *s, int64_t op)
 {
 	if (s->type->unwatch)

@@ -187,6 +187,38 @@ def test_the_database_goes_and_comes_back(cluster, postgres):
     no_overlap(a)
 
 
+def test_a_commit_without_reply_and_no_database(cluster, postgres):
+    """Who asked is told to ask again, a node can be stopped, and nothing is lost or done twice."""
+    a, b = cluster(n=2, limits="drain: 1s, lease: 3s")
+    ids = [rig.new_id(), rig.new_id()]
+    # commits are durable, but their replies wait for a server that there is not
+    postgres.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+    postgres.sql("SELECT pg_reload_conf()")
+    assert rig.wait_until(lambda: postgres.sql("SHOW synchronous_standby_names") == "nobody")
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        puts = [pool.submit(d.provision, iid, "true") for d, iid in zip((a, b), ids)]
+        waits = ("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+                 " AND query = 'COMMIT'")
+        assert rig.wait_until(lambda: postgres.sql(waits) == "2"), a.log() + b.log()
+        postgres.kill()
+        try:
+            assert rig.wait_until(lambda: "the reply to a commit was lost" in b.log()), b.log()
+            b.process.send_signal(signal.SIGTERM)
+            assert b.process.wait(15) == 0, b.log()
+            r = puts[0].result(30)
+        finally:
+            postgres.start(synchronous_standby_names="")
+            postgres.sql("ALTER SYSTEM RESET synchronous_standby_names")
+    assert r.status_code == 503 and "is not known yet" in r.text, r.text
+    assert int(r.headers["Retry-After"]) >= 1
+    for iid in ids:
+        assert rig.wait_until(lambda: a.last(iid).status_code == 200, 30), a.log()
+        assert a.poll(iid, seconds=30)["state"] == "succeeded"
+        assert a.provision(iid).status_code == 200
+    assert bundles.count(a, "provision", "start") == 2
+    no_overlap(a)
+
+
 def test_slots_of_all_nodes(cluster):
     nodes = cluster(n=2, slots=2, takes="0.5")
     a, b = nodes
