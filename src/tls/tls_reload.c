@@ -9,10 +9,11 @@
 
 enum outcome { RELOADED, REFUSED, OUTCOMES };
 
-/* How a file was when it was last read. */
+/* How a file was when it was last read. changed, its ctime: one that could not be read may only have got another
+ * owner or mode since. */
 struct seen {
 	const char *path;
-	struct timespec mtime;
+	struct timespec changed;
 	off_t size;
 	ino_t ino;
 };
@@ -48,12 +49,13 @@ static bool look(struct seen *seen)
 	bool same;
 
 	if (stat(seen->path, &st) == 0) {
-		now.mtime = st.st_mtim;
+		now.changed = st.st_ctim;
 		now.size = st.st_size;
 		now.ino = st.st_ino;
 	}
-	same = now.mtime.tv_sec == seen->mtime.tv_sec && now.mtime.tv_nsec == seen->mtime.tv_nsec &&
-	       now.size == seen->size && now.ino == seen->ino;
+	same = now.changed.tv_sec == seen->changed.tv_sec &&
+	       now.changed.tv_nsec == seen->changed.tv_nsec && now.size == seen->size &&
+	       now.ino == seen->ino;
 	*seen = now;
 	return !same;
 }
