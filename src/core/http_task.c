@@ -349,6 +349,16 @@ static int invalid(struct http_task *task, const char *why)
 	return ERR_INVALID;
 }
 
+static bool has_control(struct str s)
+{
+	size_t i;
+
+	for (i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] < ' ' || s.p[i] == 0x7f)
+			return true;
+	return false;
+}
+
 static const char *check(const struct http_task *task)
 {
 	const struct http_fetch *fetch = task->fetch;
@@ -366,6 +376,8 @@ static const char *check(const struct http_task *task)
 		return "there are two bodies";
 	if (fetch->bearer && fetch->password)
 		return "there are two kinds of credentials";
+	if (fetch->bearer && has_control(secret_reveal(fetch->bearer)))
+		return "the bearer token has a control character";
 	if (fetch->password && fetch->user.n && memchr(fetch->user.p, ':', fetch->user.n))
 		return "a user must not have a colon";
 	return NULL;

@@ -144,7 +144,7 @@ static void test_invalid_requests(void **state)
 		{ { "X", 1 }, { "hunter2\r\nY: b", 13 } },
 		{ { "X", 1 }, { "a\0b", 3 } },
 	};
-	struct secret secret = { 0 };
+	struct secret secret = { 0 }, token = { 0 };
 	struct rig rig;
 	struct asked asked;
 	size_t i;
@@ -178,6 +178,10 @@ static void test_invalid_requests(void **state)
 	prepare(&asked, 80, "GET", "/");
 	asked.fetch.password = asked.fetch.bearer = &secret;
 	REFUSED();
+	secret_set(&token, STR("hunter2\r\nX-Injected: yes"));
+	prepare(&asked, 80, "GET", "/");
+	asked.fetch.bearer = &token;
+	REFUSED();
 	prepare(&asked, 80, "GET", "/");
 	asked.fetch.user = STR("a:b");
 	asked.fetch.password = &secret;
@@ -186,6 +190,7 @@ static void test_invalid_requests(void **state)
 	asked.fetch.unix_socket = "relative";
 	REFUSED();
 	assert_false(asked.done);
+	secret_finish(&token);
 	secret_finish(&secret);
 	rig_finish(&rig);
 }
