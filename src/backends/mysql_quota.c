@@ -3,15 +3,19 @@
 
 #include <mysqld_error.h>
 
+#define POLLS 300 /* statements until a user's sessions have ended */
+
 /* What at stands for. */
 enum {
 	LEAD,                 /* who measures? */
+	INTRUDER,             /* an application has a lock of ours */
 	MEASURE,              /* which have become full, or not full any more */
 	FLIPS,                /* say so in their marks */
 	USERS,                /* whose rights are not as they should be */
 	RIGHTS,               /* change them */
 	SESSIONS,             /* three of them: see mysql_end_sessions() */
-	COUNT = SESSIONS + 3, /* how many there are, when the names of the full ones have come */
+	CARRIED = SESSIONS + 3, /* in the user's mark: all that is done */
+	COUNT,                /* how many there are, when the names of the full ones have come */
 	DONE,
 };
 
@@ -22,8 +26,10 @@ static struct mysql_quota *quota_of(struct mysql_script *script)
 
 static enum mysql_next lead(struct mysql_script *script, struct buf *text)
 {
-	script->at = MEASURE;
-	buf_puts(text, "SELECT GET_LOCK('osbd.quota', 0)");
+	script->at = INTRUDER;
+	buf_puts(text, "SELECT GET_LOCK('osbd.quota', 0), (SELECT MIN(ID) FROM "
+		       "information_schema.PROCESSLIST WHERE ID IN (IS_USED_LOCK('osbd.quota'), "
+		       "IS_USED_LOCK('osbd.room')) AND USER <> SUBSTRING_INDEX(USER(), '@', 1))");
 	return MYSQL_RUN;
 }
 
@@ -37,7 +43,7 @@ static enum mysql_next read_only_this(struct mysql_script *script, struct buf *t
 
 static enum mysql_next measure(struct mysql_script *script, struct buf *text)
 {
-	if (!mysql_number(script, 0, 0)) /* another node does */
+	if (!quota_of(script)->leads) /* another node does */
 		return read_only_this(script, text);
 	script->at = FLIPS;
 	script->tolerated = ER_NO_SUCH_TABLE; /* nothing was ever made here */
@@ -51,6 +57,20 @@ static enum mysql_next measure(struct mysql_script *script, struct buf *text)
 	return MYSQL_RUN;
 }
 
+/* Any user may take a lock of any name: one that has ours is in the way of everybody else. */
+static enum mysql_next end_intruder(struct mysql_script *script, struct buf *text)
+{
+	uint64_t id = mysql_number(script, 0, 1);
+
+	quota_of(script)->leads = mysql_number(script, 0, 0);
+	if (!id)
+		return measure(script, text);
+	script->at = MEASURE;
+	script->tolerated = ER_NO_SUCH_THREAD; /* gone by itself */
+	buf_printf(text, "KILL CONNECTION %llu", (unsigned long long)id);
+	return MYSQL_RUN;
+}
+
 static enum mysql_next users(struct mysql_script *script, struct buf *text)
 {
 	script->at = RIGHTS;
@@ -58,7 +78,7 @@ static enum mysql_next users(struct mysql_script *script, struct buf *text)
 		       "JOIN osbd.marks d ON d.name = u.of_database "
 		       "JOIN mysql.db p ON p.User = u.name AND p.Db = d.name AND p.Host = '%' "
 		       "WHERE u.name <> u.of_database AND NOT u.reader "
-		       "AND (p.Insert_priv = 'Y') = d.is_full");
+		       "AND ((p.Insert_priv = 'Y') = d.is_full OR u.is_full <> d.is_full)");
 	return MYSQL_RUN;
 }
 
@@ -102,6 +122,7 @@ static enum mysql_next change_rights(struct mysql_script *script, struct buf *te
 		return read_only_this(script, text);
 	row = &quota->changes.cells[quota->i * quota->changes.cols];
 	full = str_is(row[2], "1");
+	quota->polls = 0;
 	script->at = SESSIONS;
 	script->tolerated = ER_NONEXISTING_GRANT; /* an unbind was faster */
 	if (full)
@@ -113,6 +134,21 @@ static enum mysql_next change_rights(struct mysql_script *script, struct buf *te
 		buf_puts(text, "GRANT ALL ON ");
 	buf_printf(text, "`%.*s`.* %s `%.*s`@'%%'", STR_ARG(row[1]), full ? "FROM" : "TO",
 		   STR_ARG(row[0]));
+	return MYSQL_RUN;
+}
+
+/* Its sessions have ended, or take their time: then the next look sees to it again. */
+static enum mysql_next carried(struct mysql_script *script, struct buf *text)
+{
+	struct mysql_quota *quota = quota_of(script);
+	const struct str *row = &quota->changes.cells[quota->i * quota->changes.cols];
+
+	quota->i++;
+	if (quota->polls >= POLLS)
+		return change_rights(script, text);
+	script->at = CARRIED;
+	buf_printf(text, "UPDATE osbd.marks SET is_full = %.*s WHERE name = '%.*s'",
+		   STR_ARG(row[2]), STR_ARG(row[0]));
 	return MYSQL_RUN;
 }
 
@@ -138,21 +174,24 @@ static enum mysql_next next(struct mysql_script *script, struct buf *text)
 	switch (script->at) {
 	case LEAD:
 		return lead(script, text);
+	case INTRUDER:
+		return end_intruder(script, text);
 	case MEASURE:
 		return measure(script, text);
 	case FLIPS:
 		return flip(script, text);
 	case RIGHTS:
+	case CARRIED:
 		return change_rights(script, text);
 	case SESSIONS:
 	case SESSIONS + 1:
 	case SESSIONS + 2:
-		if (mysql_end_sessions(script, text,
+		if (quota->polls++ < POLLS &&
+		    mysql_end_sessions(script, text,
 				       quota->changes.cells[quota->i * quota->changes.cols].p,
 				       SESSIONS))
 			return MYSQL_RUN;
-		quota->i++;
-		return change_rights(script, text);
+		return carried(script, text);
 	case COUNT:
 		return note_full(script, text);
 	default:

@@ -8,8 +8,9 @@
  *   measure  a database with storage promised that holds as much or more is full; one that is full
  *            and holds less is not any more
  *   users    who may write and should not, or the other way round, has the rights changed and all
- *            sessions ended: rights count from a session's start. So a user that is made meanwhile,
- *            and whatever a dead node has not come to, is put right by the next look.
+ *            sessions ended: rights count from a session's start. Then the user's mark says so. So a
+ *            user that is made meanwhile, and whatever a dead node has not come to, is put right by
+ *            the next look.
  *
  * What a full database's users keep: reading, deleting, dropping. Readers never change. */
 /* SPDX-License-Identifier: Apache-2.0 */
@@ -27,6 +28,8 @@ struct mysql_quota {
 	struct arena arena;
 	struct my_result changes; /* rows to be gone through, one after the other */
 	size_t i;
+	unsigned polls;
+	bool leads;
 };
 
 /* base's database and server are set, and the pool. */

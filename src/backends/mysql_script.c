@@ -88,6 +88,7 @@ static void end_holder(struct mysql_script *script, struct str id)
 	script->kill.loop = script->pool->loop;
 	script->kill.server = script->conn->server;
 	script->kill.id = n;
+	script->kill.lock = script->lock; /* applications may take it, too */
 	if (my_kill_start(&script->kill) < 0)
 		abort(); /* its first start */
 }
@@ -119,6 +120,9 @@ static bool tolerates(const struct mysql_script *script, unsigned code)
 		return false;
 	if (script->tolerated == ER_NO_SUCH_TABLE && code == ER_BAD_DB_ERROR)
 		return true; /* servers differ in which of the two they miss */
+	if (script->tolerated == ER_NONEXISTING_GRANT &&
+	    (code == ER_PASSWORD_NO_MATCH || code == ER_CANT_CREATE_USER_WITH_GRANT))
+		return true; /* likewise, of a user who is not there */
 	return code == script->tolerated;
 }
 
@@ -217,7 +221,10 @@ static void run(struct mysql_script *script, int step, const char *what)
 	if (step != RUN)
 		buf_clear(&script->text);
 	if (step == SETTINGS)
-		buf_printf(&script->text, "SET SESSION wait_timeout = %u",
+		/* with any other sql_mode a GRANT may make a user who has no password */
+		buf_printf(&script->text,
+			   "SET SESSION wait_timeout = %u /*M! , sql_mode = "
+			   "'STRICT_TRANS_TABLES,NO_AUTO_CREATE_USER,NO_ENGINE_SUBSTITUTION' */",
 			   script->idle_seconds ? script->idle_seconds : MYSQL_IDLE);
 	else if (step == UNLOCK)
 		buf_printf(&script->text, "DO RELEASE_LOCK('%s')", script->lock);

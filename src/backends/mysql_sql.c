@@ -405,9 +405,9 @@ static enum mysql_next next_bind(struct mysql_script *script, struct buf *text)
 		if (!nobodys(op))
 			return somebody_elses(script, "user", op->db.user);
 		buf_printf(text,
-			   "INSERT IGNORE INTO osbd.marks (name, of_database, reader) VALUES "
-			   "('%s', '%s', %d)",
-			   op->db.user, op->db.database, reader);
+			   "INSERT IGNORE INTO osbd.marks (name, of_database, reader, is_full) "
+			   "VALUES ('%s', '%s', %d, %d)",
+			   op->db.user, op->db.database, reader, op->full);
 		return MYSQL_RUN;
 	case 3:
 		return put_user(script, text, "CREATE USER IF NOT EXISTS");

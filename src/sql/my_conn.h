@@ -119,14 +119,16 @@ int my_put_name(struct buf *out, struct str name) MUST_CHECK;
 /* The same where the server takes a pattern, as the database of a GRANT: only that very name. */
 int my_put_pattern(struct buf *out, struct str name) MUST_CHECK;
 
-/* Ends a session of this user from a connection of its own, and waits until it is gone.
+/* Ends a session of this user, or of whoever has a lock, from a connection of its own, and waits until
+ * it is gone.
  * done: 0 it is not there any more; else as of my_request, ERR_TIMEDOUT it is still there. */
 struct my_kill {
 	struct call call;
 	struct loop *loop;
 	const struct my_server *server;
 	uint64_t id;
-	uint64_t within; /* ms, 0: 10,000 */
+	const char *lock; /* NULL: only when it is this user's. As for GET_LOCK, needs no quoting */
+	uint64_t within;  /* ms, 0: 10,000 */
 	struct err err;
 	/* private */
 	struct my_conn conn;
@@ -134,7 +136,7 @@ struct my_kill {
 	struct arena arena;
 	struct timer pause;
 	uint64_t ends;
-	char text[160];
+	char text[240];
 	int step, status;
 	bool asked;
 };

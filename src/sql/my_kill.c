@@ -82,8 +82,9 @@ static void kill_query(struct my_kill *kill, int step)
 	else
 		snprintf(kill->text, sizeof(kill->text),
 			 "SELECT ID FROM information_schema.PROCESSLIST"
-			 " WHERE ID = %llu AND USER = SUBSTRING_INDEX(USER(), '@', 1)",
-			 (unsigned long long)kill->id);
+			 " WHERE ID = %llu AND (USER = SUBSTRING_INDEX(USER(), '@', 1)"
+			 " OR ID = IS_USED_LOCK('%s'))",
+			 (unsigned long long)kill->id, kill->lock ? kill->lock : "");
 	kill->request.what = step == TO_KILL ? "kill session" : "look for session";
 	kill->request.text = str_of(kill->text);
 	kill->request.within = kill->ends > now ? kill->ends - now : 1;

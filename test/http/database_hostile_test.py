@@ -1,14 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """Applications that know how osbd works on their servers, and use it: real servers, each with what
 one of them has prepared."""
+import itertools
+import signal
+
+import mariadb
+import mysql_servers_test as my_side
 import postgresql
 import postgresql_servers_test as pg_side
 import pytest
+import rig
 
 
 @pytest.fixture(scope="module")
 def pg():
     with postgresql.server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def my():
+    with mariadb.MariaDB() as server:
         yield server
 
 
@@ -35,3 +47,94 @@ def test_what_an_application_defines_is_not_run(osbd, pg):
     assert b.unbind(iid, other, "postgresql", "small").status_code == 200
     assert postgresql.sql(c, "SELECT who FROM loot") == (c["username"], True)
     pg_side.gone(b, (iid, bid))
+
+
+# -- MySQL -----------------------------------------------------------------------------------------
+
+def my_start(osbd, server, **more):
+    return my_side.start(osbd, my_side.service([my_side.row(server, databases=100)]), **more)
+
+
+def state(b):
+    """Of osbd's process: T is stopped."""
+    with open(f"/proc/{b.d.process.pid}/stat") as f:
+        return f.read().rsplit(")", 1)[1].split()[0]
+
+
+def my_take(server, c, lock):
+    """An application's session that has a lock."""
+    session = mariadb.Session(c["uri"])
+    assert rig.wait_until(lambda: session.ask(f"SELECT GET_LOCK('{lock}', 0)") == "1", 10)
+    assert server.sql(f"SELECT IS_USED_LOCK('{lock}') IS NULL") == "0"
+    return session
+
+
+def test_locks_that_an_application_takes(osbd, my):
+    """GET_LOCK needs no right, and knows one name on the whole server."""
+    b = my_start(osbd, my)
+    iid = b.made("mariadb", "small")
+    bids = [b.bound(iid, "mariadb", "small") for _ in range(2)]
+    one, two = (my_side.credentials(b, iid, bid) for bid in bids)
+    b.d.stop()  # whose lock osbd.quota is
+    taken = [my_take(my, one, lock) for lock in
+             ("osbd.quota", f"osbd.{two['username']}", f"osbd.{one['name']}")]
+    assert mariadb.sql(two, "CREATE TABLE t (v LONGTEXT); " + my_side.GROW)[1]
+    b.d.start()
+    assert rig.wait_until(lambda: not mariadb.sql(two, "INSERT INTO t VALUES ('x')")[1], 10)
+    my_side.gone(b, (iid, *bids))
+    for session in taken:
+        session.close()
+    assert my.residue() == []
+    # the one that decides about room
+    iid = b.made("mariadb", "small")
+    bid = b.bound(iid, "mariadb", "small")
+    taken = my_take(my, my_side.credentials(b, iid, bid), "osbd.room")
+    my_side.gone(b, (b.made("mariadb", "small"),), (iid, bid))
+    taken.close()
+
+
+def test_a_session_that_a_dead_node_has_not_ended(osbd, my):
+    """Rights count from a session's start: kill -9 between the two is made good by the next."""
+    b = my_start(osbd, my)
+    iid = b.made("mariadb", "small")
+    bid = b.bound(iid, "mariadb", "small")
+    c = my_side.credentials(b, iid, bid)
+    assert mariadb.sql(c, "CREATE TABLE t (v LONGTEXT); CREATE TABLE kept (i INT)")[1]
+    b.d.stop()
+    assert mariadb.sql(c, my_side.GROW)[1]
+    session = mariadb.Session(c["uri"])
+    write = "INSERT INTO kept VALUES (1); SELECT 'written'"
+    for n in itertools.count(5):
+        b.d.start(env={"OSBD_FAILPOINT": f"mysql.quota.send=kill@{n}"}, wait=False)
+        assert b.d.process.wait(10) == -9
+        granted = my.sql(f"SELECT Insert_priv FROM mysql.db WHERE User = '{c['username']}'")
+        assert session.ask(write) == "written"
+        if granted == "N":
+            break
+    b.d.start()
+    assert rig.wait_until(lambda: session.ask(write) != "written", 10)
+    session.close()
+    my_side.gone(b, (iid, bid))
+
+
+def test_a_grant_makes_no_user(osbd, my):
+    """Whatever sql_mode the server has: an unbind may be faster than who gives writing back."""
+    my.sql("SET GLOBAL sql_mode = ''")
+    b = my_start(osbd, my)
+    iid = b.made("mariadb", "small")
+    bid = b.bound(iid, "mariadb", "small")
+    c = my_side.credentials(b, iid, bid)
+    b.d.stop()
+    my.sql(f"REVOKE INSERT ON {c['name']}.* FROM {c['username']}; "
+           f"UPDATE osbd.marks SET is_full = 1, storage = 0 WHERE of_database = '{c['name']}'")
+    # settings, who leads, measure, the mark, whose rights; then the one that gives them
+    b.d.start(env={"OSBD_FAILPOINT": "mysql.quota.send=stop@6"}, wait=False)
+    assert rig.wait_until(lambda: state(b) == "T", 10)
+    assert my.sql(f"SELECT is_full FROM osbd.marks WHERE name = '{c['name']}'") == "0"
+    my.sql(f"DROP USER {c['username']}")
+    b.d.process.send_signal(signal.SIGCONT)
+    b.d.wait_listening()
+    assert rig.wait_until(lambda: my_side.metric(b, "osbd_databases") == 1, 10)
+    assert my.sql(f"SELECT COUNT(*) FROM mysql.user WHERE User = '{c['username']}'") == "0"
+    assert "not looked after" not in b.d.log()
+    my_side.gone(b, (iid, bid))
