@@ -9,11 +9,10 @@
 
 enum outcome { RELOADED, REFUSED, OUTCOMES };
 
-/* How a file was when it was last read. changed, its ctime: one that could not be read may only have got another
- * owner or mode since. */
+/* How a file was when it was last read. */
 struct seen {
 	const char *path;
-	struct timespec changed;
+	struct timespec changed; /* ctime: of a new owner or mode mtime does not tell */
 	off_t size;
 	ino_t ino;
 };
