@@ -142,6 +142,17 @@ static int compare_table(struct setup *from, struct setup *to, struct tx_copy *a
 	return same ? 0 : EXIT_FAILED;
 }
 
+static int copy_numbers(struct setup *from, struct setup *to)
+{
+	struct tx_numbers c = { 0 };
+	int rc = run(from, &c.call, tx_ask_numbers);
+
+	if (rc < 0)
+		return complain("the store to copy from", rc);
+	rc = run(to, &c.call, tx_tell_numbers);
+	return rc < 0 ? complain("the store to copy to", rc) : 0;
+}
+
 static int copy_all(struct setup *from, struct setup *to)
 {
 	struct tx_copy *a = mem_zalloc(sizeof(*a)), *b = mem_zalloc(sizeof(*b));
@@ -163,6 +174,8 @@ static int copy_all(struct setup *from, struct setup *to)
 	}
 	for (table = 0; rc == 0 && table < TABLES; table++)
 		rc = copy_table(from, to, a, (enum table)table, &n[table]);
+	if (rc == 0)
+		rc = copy_numbers(from, to);
 	for (table = 0; rc == 0 && table < TABLES; table++)
 		rc = compare_table(from, to, a, b, (enum table)table);
 	if (rc == 0)

@@ -46,6 +46,16 @@ int tx_load(struct db *s, void *call) MUST_CHECK;
 /* All of the row's values, for comparing; where it runs is not one of them. */
 void tx_copied_write(enum table table, struct tx_copied *row, struct buf *out);
 
+/* The numbers that rows get next: ask takes them from a store, tell gives them to another, so that
+ * none is used twice though the row that had the greatest may be gone. */
+struct tx_numbers {
+	struct call call; /* first */
+	int64_t next[TABLES];
+};
+
+int tx_ask_numbers(struct db *s, void *call) MUST_CHECK;
+int tx_tell_numbers(struct db *s, void *call) MUST_CHECK;
+
 /* The store becomes the one whose id and key of fingerprints these are. */
 struct tx_adopt {
 	struct call call; /* first */

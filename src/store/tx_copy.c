@@ -101,6 +101,36 @@ int tx_load(struct db *s, void *call)
 	return rc;
 }
 
+int tx_ask_numbers(struct db *s, void *call)
+{
+	struct tx_numbers *c = call;
+	bool missed = false;
+	int table, rc;
+
+	for (table = 0; table < TABLES; table++) {
+		rc = s->ops->next(s, (enum table)table, &c->next[table]);
+		if (rc != 0 && rc != DB_MISS)
+			return rc;
+		missed = missed || rc == DB_MISS;
+	}
+	return missed ? DB_MISS : 0;
+}
+
+int tx_tell_numbers(struct db *s, void *call)
+{
+	struct tx_numbers *c = call;
+	int table, rc = 0;
+
+	for (table = 0; rc == 0 && table < TABLES; table++)
+		if (c->next[table] > 1)
+			rc = s->ops->numbered(s, (enum table)table, c->next[table] - 1);
+	if (rc == 0)
+		rc = db_writing(s);
+	if (rc == 0 && s->ops->purged)
+		rc = s->ops->purged(s);
+	return rc;
+}
+
 int tx_adopt(struct db *s, void *call)
 {
 	struct tx_adopt *c = call;

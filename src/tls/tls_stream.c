@@ -223,6 +223,7 @@ static void on_evict(struct tls_share *share)
 	tls_broken(container_of(share, struct tls_stream, share), ERR_FULL,
 		   "too many handshakes at once, this was the oldest");
 }
+
 static void on_share(struct tls_share *share)
 {
 	struct tls_stream *s = container_of(share, struct tls_stream, share);

@@ -104,6 +104,35 @@ def test_there_and_back(make):
     assert not [line for line in bundles.lines(first) if line.endswith("overlap")]
 
 
+def test_no_number_is_used_twice(make):
+    """An operation's id is never another's, though nothing of it is left."""
+    first, others = make("sqlite"), [make("postgresql"), make("sqlite")]
+    with open(first.config) as f:
+        text = f.read()
+    with open(first.config, "w") as f:
+        f.write(text.replace("drain: 2s", "drain: 2s, keep_ended: 100ms, keep_gone: 100ms"))
+    first.start()
+    gone, told = rig.new_id(), []
+    for ask in (first.provision, first.deprovision):
+        told.append(ask(gone, "true").json()["operation"])
+        first.poll(gone, operation=told[-1])
+
+    def is_forgotten():
+        first.stop()
+        first.start()
+        return rig.wait_until(lambda: first.last(gone).status_code == 404, 1)
+    assert rig.wait_until(is_forgotten, 20), first.log()
+    first.stop()
+    for other in others:
+        said = copy(first, other)
+        assert said.returncode == 0 and "0 operations" in said.stdout, said
+        other.start()
+        operation = other.provision(gone, "true").json()["operation"]
+        assert operation not in told
+        other.poll(gone, operation=operation)
+        other.stop()
+
+
 def test_what_no_key_opens_stops_it(make):
     first, second = make("sqlite"), make("postgresql")
     first.start()
