@@ -2,15 +2,18 @@
 #include "backends/postgresql_quota.h"
 
 #define QUOTA_LOCK "7021800436"
+#define OUR_LOCKS "(2726833139, 2726833140)" /* the lower halves of it and of the one about room */
+#define POLLS 300                            /* statements until a user's sessions have ended */
 
 /* What at stands for. */
 enum {
-	LEAD,     /* who measures? */
-	MEASURE,  /* which have become full, or not full any more */
-	FLIPS,    /* say so in their marks */
-	RIGHTS,   /* whose are not as they should be: change them */
-	SESSIONS, /* two of them: see postgresql_end_sessions() */
-	OWN = SESSIONS + 2,
+	LEAD,                   /* who measures? */
+	MEASURE,                /* which have become full, or not full any more */
+	FLIPS,                  /* say so in their marks */
+	RIGHTS,                 /* whose are not as they should be: change them */
+	SESSIONS,               /* two of them: see postgresql_end_sessions() */
+	CARRIED = SESSIONS + 2, /* in the user's mark: all that is done */
+	NOTED,
 	FULL,   /* the names of the full ones */
 	TABLES, /* in each of them, tables with dead rows */
 	VACUUM,
@@ -55,8 +58,8 @@ static enum postgresql_next users(struct postgresql_script *script, struct buf *
 		 "JOIN osbd.marks d ON d.name = u.of_database "
 		 "JOIN pg_roles r ON r.rolname = u.name JOIN pg_roles o ON o.rolname = d.name "
 		 "WHERE u.name <> u.of_database AND NOT u.reader AND r.rolcanlogin AND "
-		 "d.is_full = EXISTS (SELECT 1 FROM pg_auth_members m WHERE m.roleid = o.oid "
-		 "AND m.member = r.oid)");
+		 "(u.is_full <> d.is_full OR d.is_full = EXISTS (SELECT 1 FROM pg_auth_members m "
+		 "WHERE m.roleid = o.oid AND m.member = r.oid))");
 	return POSTGRESQL_RUN;
 }
 
@@ -101,6 +104,7 @@ static enum postgresql_next change_rights(struct postgresql_script *script, stru
 	row = &quota->changes.cells[quota->i * quota->changes.cols];
 	user = row[0].p;
 	d = row[1].p;
+	quota->polls = 0;
 	script->at = SESSIONS;
 	script->tolerated = "42704"; /* an unbind was faster */
 	if (str_is(row[2], "t"))
@@ -118,17 +122,32 @@ static enum postgresql_next change_rights(struct postgresql_script *script, stru
 	return POSTGRESQL_RUN;
 }
 
+/* What could not be done, or takes its time, is seen to by the next look. */
+static enum postgresql_next carried(struct postgresql_script *script, struct buf *text)
+{
+	struct postgresql_quota *quota = quota_of(script);
+	const struct str *row = &quota->changes.cells[quota->i * quota->changes.cols];
+
+	quota->i++;
+	if (script->missed || quota->polls >= POLLS)
+		return change_rights(script, text);
+	script->at = NOTED;
+	buf_printf(text, "UPDATE osbd.marks SET is_full = '%s' WHERE name = '%s'", row[2].p,
+		   row[0].p);
+	return POSTGRESQL_RUN;
+}
+
 /* What it owns by itself it could still write to. */
 static enum postgresql_next take_over(struct postgresql_script *script, struct buf *text)
 {
 	struct postgresql_quota *quota = quota_of(script);
 	const struct str *row = &quota->changes.cells[quota->i * quota->changes.cols];
 
-	script->at = RIGHTS;
-	quota->i++;
+	script->at = CARRIED;
 	if (!str_is(row[2], "t"))
-		return change_rights(script, text);
+		return carried(script, text);
 	script->inside = row[1].p;
+	script->may_miss = true;
 	script->tolerated = "42704";
 	buf_printf(text, "REASSIGN OWNED BY \"%s\" TO \"%s\"", row[0].p, row[1].p);
 	return POSTGRESQL_INSIDE;
@@ -150,6 +169,7 @@ static enum postgresql_next look_for_tables(struct postgresql_script *script, st
 		return count(script, text);
 	script->at = VACUUM;
 	script->inside = postgresql_cell(&quota->full, quota->i_full++, 0);
+	script->may_miss = true;
 	quota->i_table = 0;
 	/* those of the owner: what somebody else has made there is not ours to vacuum */
 	buf_puts(text,
@@ -167,6 +187,7 @@ static enum postgresql_next vacuum(struct postgresql_script *script, struct buf 
 		quota->tables = script->result;
 	if (quota->i_table >= quota->tables.rows)
 		return look_for_tables(script, text);
+	script->may_miss = true;
 	script->tolerated = "42P01 3F000 55P03 57014"; /* it is gone, or busy */
 	buf_puts(text, postgresql_cell(&quota->tables, quota->i_table++, 0));
 	return POSTGRESQL_INSIDE;
@@ -179,17 +200,30 @@ static enum postgresql_next next(struct postgresql_script *script, struct buf *t
 	switch (script->at) {
 	case LEAD:
 		script->at = MEASURE;
-		buf_puts(text, "SELECT pg_try_advisory_lock(" QUOTA_LOCK ")");
+		/* whoever may connect here may take it, too, and is in the way of everybody else */
+		buf_puts(text,
+			 "SELECT pg_try_advisory_lock(" QUOTA_LOCK "), (SELECT "
+			 "count(pg_terminate_backend(l.pid)) FROM pg_locks l JOIN pg_stat_activity "
+			 "a "
+			 "USING (pid) JOIN pg_roles r ON r.oid = a.usesysid WHERE l.locktype = "
+			 "'advisory' AND l.classid = 1 AND l.objid IN " OUR_LOCKS
+			 " AND l.database = "
+			 "(SELECT oid FROM pg_database WHERE datname = current_database()) AND "
+			 "r.rolname <> session_user AND NOT r.rolsuper)");
 		return POSTGRESQL_RUN;
 	case MEASURE:
 		return measure(script, text);
 	case FLIPS:
 		return flip(script, text);
 	case RIGHTS:
+	case NOTED:
 		return change_rights(script, text);
+	case CARRIED:
+		return carried(script, text);
 	case SESSIONS:
 	case SESSIONS + 1:
-		if (postgresql_end_sessions(
+		if (quota->polls++ < POLLS &&
+		    postgresql_end_sessions(
 			    script, text, quota->changes.cells[quota->i * quota->changes.cols].p,
 			    quota->changes.cells[quota->i * quota->changes.cols + 1].p, SESSIONS))
 			return POSTGRESQL_RUN;

@@ -7,8 +7,9 @@
  *   measure  a database with storage promised that holds as much or more is full; one that is full
  *            and holds less is not any more
  *   users    who may write and should not goes over from the role d… to f…, or the other way round,
- *            and all its sessions are ended; what it owned by itself becomes d…'s. So a user that is
- *            made meanwhile, and whatever a dead node has not come to, is put right by the next look.
+ *            and all its sessions are ended; what it owned by itself becomes d…'s. Then the user's
+ *            mark says so. So a user that is made meanwhile, and whatever a dead node has not come
+ *            to, is put right by the next look.
  *   vacuum   what is deleted from a full database counts only when its tables are vacuumed
  *
  * What a full database's users keep: reading, DELETE, TRUNCATE. Readers never change. */
@@ -28,6 +29,7 @@ struct postgresql_quota {
 	struct sql_result changes, full, tables; /* rows to be gone through, one after the other */
 	size_t i, i_full, i_table;
 	bool leads;
+	unsigned polls;
 };
 
 /* base's database and server are set, and to. */

@@ -9,7 +9,8 @@
  *           SWEEP -- there was one --> SWEEP
  *             |
  *             v
- *            RUN <-> INSIDE, which goes through LEAVE (another database), ENTER and GUARD
+ *            RUN <-> INSIDE, which goes through LEAVE (another database), ENTER and GUARD; or MISS,
+ *             |       when it may not come in and may do without
  *             |
  *             v
  *          RELEASE: main is kept for the next script
@@ -41,6 +42,7 @@ enum {
 	SWEEP,
 	RUN,
 	LEAVE,
+	MISS,
 	ENTER,
 	GUARD,
 	INSIDE,
@@ -199,8 +201,8 @@ static void ask(struct postgresql_script *script, int i, const struct buf *text,
 	pg_conn_send_text(conn, text->p, params, n,
 			  (struct pg_note){ .kind = PG_STATEMENT, .whose = script });
 	pg_conn_sync(conn, script);
-	if (script->lock && (script->step == RUN || script->step == INSIDE))
-		failpoint("postgresql.sent");
+	if (script->step == RUN || script->step == INSIDE)
+		failpoint(script->lock ? "postgresql.sent" : "postgresql.unlocked.sent");
 }
 
 static void put_lock(struct postgresql_script *script)
@@ -354,7 +356,9 @@ static void next(struct postgresql_script *script)
 
 	buf_clear(&script->text);
 	script->tolerated = NULL;
+	script->may_miss = false;
 	where = script->next(script, &script->text);
+	script->missed = false;
 	switch (where) {
 	case POSTGRESQL_RUN:
 		script->step = RUN;
@@ -548,6 +552,8 @@ static void on_lost(struct pg_conn *conn, const struct err *why)
 	else if (conn->state == PG_CONNECTING && why->code == ERR_ACCESS && !script->tried &&
 		 script->server->passwords[1])
 		script->step = script->step == CONNECT ? CONNECT_AGAIN : ENTER_AGAIN;
+	else if (script->step == ENTER && script->may_miss)
+		script->step = MISS;
 	else
 		failed(script, script->err.code);
 }
@@ -558,6 +564,13 @@ static void went_on(struct postgresql_script *script)
 	switch (script->step) {
 	case LEAVE:
 		go_inside(script);
+		break;
+	case MISS:
+		script->err.code = 0;
+		script->sqlstate[0] = '\0';
+		script->result = (struct sql_result){ 0 };
+		script->missed = true;
+		next(script);
 		break;
 	case CONNECT_AGAIN:
 	case ENTER_AGAIN:

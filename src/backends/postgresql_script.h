@@ -53,6 +53,8 @@ struct postgresql_script {
 	int at;                   /* 0 at first; next's own */
 	const char
 		*tolerated; /* "42P01 55000": these do not end it; next's own, for one statement */
+	bool may_miss; /* next's own, for one statement: it is passed over when the database lets nobody in */
+	bool missed; /* so it was */
 	struct err err;
 	bool again;
 	/* private */

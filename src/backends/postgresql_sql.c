@@ -405,9 +405,9 @@ static enum postgresql_next make_user(struct postgresql_script *script, struct b
 	buf_puts(text, DO);
 	if (!op->user_marked)
 		buf_printf(text,
-			   "INSERT INTO osbd.marks (name, of_database, reader) VALUES ('%s', '%s', "
-			   "%s); ",
-			   u, d, reader ? "true" : "false");
+			   "INSERT INTO osbd.marks (name, of_database, reader, is_full) VALUES "
+			   "('%s', '%s', %s, %s); ",
+			   u, d, reader ? "true" : "false", op->full ? "true" : "false");
 	if (!op->user_there)
 		buf_printf(text, "CREATE ROLE \"%s\"; ", u);
 	buf_printf(text, "ALTER ROLE \"%s\" LOGIN CONNECTION LIMIT %lld PASSWORD ", u,

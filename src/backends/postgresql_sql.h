@@ -21,7 +21,7 @@
  * osbd.marks, in the maintenance database: a row for each database (name = of_database) and user
  * that is ours.
  *   storage   bytes that the plan promises, of a database; 0: no limit
- *   is_full   it holds more than that: its users do not write
+ *   is_full   it holds more than that: its users do not write; of a user: that this was seen to
  *   reader    a user that never writes */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef OSBD_BACKENDS_POSTGRESQL_SQL_H

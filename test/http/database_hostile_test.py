@@ -49,6 +49,70 @@ def test_what_an_application_defines_is_not_run(osbd, pg):
     pg_side.gone(b, (iid, bid))
 
 
+def test_locks_in_the_database_that_all_may_enter(osbd, pg):
+    b = pg_start(osbd, pg)
+    pg.sql("GRANT CONNECT ON DATABASE osbd TO PUBLIC")
+    iid = b.made("postgresql", "small")
+    bid = b.bound(iid, "postgresql", "small")
+    c = pg_side.credentials(b, iid, bid)
+    b.d.stop()
+    taken = postgresql.Session({"uri": c["uri"].replace(c["name"], "osbd")})
+    for lock in (7021800435, 7021800436):
+        assert taken.ask(f"SELECT 1 FROM pg_advisory_lock({lock})") == "1"
+    pg.sql("UPDATE osbd.marks SET storage = 1 WHERE storage > 1", "osbd")
+    b.d.start()
+    assert rig.wait_until(lambda: not postgresql.sql(c, "CREATE TABLE t (v int)")[1], 10)
+    assert b.provision("x", "postgresql", "small").status_code == 201
+    assert taken.ask("SELECT 1") != "1"
+    taken.close()
+    pg.sql("REVOKE CONNECT ON DATABASE osbd FROM PUBLIC")
+    pg_side.gone(b, (iid, bid), ("x",))
+    assert postgresql.residue(pg) == []
+
+
+def test_a_role_that_a_dead_node_has_not_ended(osbd, pg):
+    """Who acts as the owner goes on when it may not any more: kill -9 before its end is made good."""
+    b = pg_start(osbd, pg)
+    iid = b.made("postgresql", "small")
+    bid = b.bound(iid, "postgresql", "small")
+    c = pg_side.credentials(b, iid, bid)
+    session = postgresql.Session(c)
+    write = "INSERT INTO kept VALUES (1); SELECT 'written'"
+    assert session.ask("CREATE TABLE kept (i int); SELECT 1") == "1"
+    b.d.stop()
+    pg.sql("UPDATE osbd.marks SET storage = 1 WHERE storage > 1", "osbd")
+    for n in itertools.count(3):
+        b.d.start(env={"OSBD_FAILPOINT": f"postgresql.unlocked.sent=kill@{n}"}, wait=False)
+        assert b.d.process.wait(10) == -9
+        assert rig.wait_until(lambda: pg.sql(
+            "SELECT count(*) FROM pg_stat_activity WHERE usename = 'osbd'") == "0", 10)
+        assert session.ask(write) == "written"
+        if pg.sql(f"SELECT pg_has_role('{c['username']}', '{c['name']}', 'MEMBER')") == "f":
+            break
+    b.d.start()
+    assert rig.wait_until(lambda: session.ask(write) != "written", 10)
+    session.close()
+    pg_side.gone(b, (iid, bid))
+
+
+def test_a_database_that_lets_nobody_in(osbd, pg):
+    """Its connections are all taken: quotas of the others are looked after all the same."""
+    b = pg_start(osbd, pg, all_connections=2)
+    pairs = [(iid := b.made("postgresql", "small"), b.bound(iid, "postgresql", "small"))
+             for _ in range(2)]
+    one, two = (pg_side.credentials(b, *pair) for pair in pairs)
+    reader = b.bound(pairs[0][0], "postgresql", "small", parameters={"read_only": True})
+    sessions = [postgresql.Session(pg_side.credentials(b, pairs[0][0], reader)) for _ in range(2)]
+    assert [s.ask("SELECT 1") for s in sessions] == ["1", "1"]
+    pg.sql("UPDATE osbd.marks SET storage = 1 WHERE storage > 1", "osbd")
+    assert rig.wait_until(lambda: pg_side.metric(b, "osbd_databases_over_quota") == 2, 10)
+    assert not postgresql.sql(two, "CREATE TABLE t (v int)")[1]
+    assert "not looked after" not in b.d.log() and one["name"] != two["name"]
+    for s in sessions:
+        s.close()
+    pg_side.gone(b, (*pairs[0], reader), pairs[1])
+
+
 # -- MySQL -----------------------------------------------------------------------------------------
 
 def my_start(osbd, server, **more):
