@@ -118,6 +118,8 @@ static void claimed(struct call *call, int status)
 		if (!str_eq(row->op.owner, journal->owner)) /* the lease went meanwhile */
 			continue;
 		assert(slots); /* it was in wants */
+		if (claim->waiting > 0)
+			slots->waiting = true; /* a slot that becomes free takes the next */
 		journal_take_slot(journal, slots);
 		journal_run_row(journal, slots, row);
 	}
@@ -164,11 +166,11 @@ void journal_look_for_work(struct journal *journal)
 		if (room)
 			wants[n++] = (struct store_claim_want){ slots->service, room };
 	}
-	journal->claim.look = false;
-	if (n == 0) {
+	if (n == 0) { /* a look that found no slot free is made up for when one is */
 		arena_finish(&journal->claim.arena);
 		return;
 	}
+	journal->claim.look = false;
 	*claim = (struct store_claim){
 		.call = { .done = claimed, .data = journal },
 		.arena = &journal->claim.arena,

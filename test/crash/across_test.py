@@ -8,7 +8,7 @@ import pytest
 import rig
 
 YAML = """\
-limits: {{max_running: 8, max_waiting: 5000}}
+limits: {{max_running: 8, max_waiting: 5000, lease: 60s}}
 services:
   - name: slow
     description: takes its time
@@ -257,4 +257,22 @@ def test_idle_node_finds_work(two):
     print(f"\nfound by the idle node and done after {1000 * seconds:.0f} ms")
     assert seconds < PROMPT + 0.5  # of which it takes 0.2
     assert iid in b.log()
+    unplug(plugs)
+
+
+def test_idle_node_stays_at_work(two):
+    """It goes on with each slot that becomes free, not only when it looks again."""
+    a, b = two.nodes
+    plugs = [plug(a) for _ in range(SLOTS)]
+    ids = [rig.new_id() for _ in range(12 * SLOTS)]
+    begun = time.monotonic()
+    for iid in ids:
+        assert a.provision(iid, "true", service=BUSY).status_code == 202
+    over = lambda: two.pg.sql("SELECT count(*) FROM op WHERE state <> 2", "osbd") == str(SLOTS)  # noqa: E731
+    assert rig.wait_until(over, 30, every=0.1)
+    seconds = time.monotonic() - begun
+    print(f"\n{len(ids)} operations that nobody else had a slot for took {seconds:.1f} s")
+    log = b.log()
+    assert all(iid in log for iid in ids)
+    assert seconds < 10  # of which they take 2.4; a look a second would take 12
     unplug(plugs)
