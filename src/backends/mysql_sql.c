@@ -9,6 +9,8 @@
 
 #define HASH_SIZE 42
 #define ROOM_LOCK "osbd.room"
+#define DEFINERS 20 /* a script's at: are there any? */
+#define IS_LEFT "name <> of_database AND storage > 0"
 
 static struct mysql_op *mysql_op_of(struct mysql_script *script)
 {
@@ -78,8 +80,9 @@ static void put_look(struct mysql_script *script, struct buf *text, bool user)
 
 	buf_printf(text,
 		   "SELECT COUNT(*), (SELECT COUNT(*) FROM osbd.marks WHERE name = '%s'), "
-		   "(SELECT COUNT(*) FROM osbd.marks WHERE name = '%s' AND is_full)",
-		   name, op->db.database);
+		   "(SELECT COUNT(*) FROM osbd.marks WHERE name = '%s' AND is_full), "
+		   "(SELECT COUNT(*) FROM osbd.marks WHERE name = '%s' AND " IS_LEFT ")",
+		   name, op->db.database, name);
 	if (user)
 		buf_printf(text, " FROM mysql.user WHERE User = '%s'", name);
 	else
@@ -95,6 +98,7 @@ static void looked(struct mysql_script *script)
 	op->there = mysql_number(script, 0, 0);
 	op->marked = mysql_number(script, 0, 1);
 	op->full = mysql_number(script, 0, 2);
+	op->left = mysql_number(script, 0, 3);
 }
 
 static bool nobodys(const struct mysql_op *op)
@@ -130,7 +134,7 @@ static enum mysql_next next_marks(struct mysql_script *script, struct buf *text)
 		 "SELECT name, name <> of_database AS is_user, IF(name <> of_database, "
 		 "EXISTS (SELECT 1 FROM mysql.user WHERE User = name), "
 		 "EXISTS (SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = name)) "
-		 "FROM osbd.marks ORDER BY is_user DESC, name");
+		 "FROM osbd.marks WHERE NOT (" IS_LEFT ") ORDER BY is_user DESC, name");
 	return MYSQL_RUN;
 }
 
@@ -404,6 +408,10 @@ static enum mysql_next next_bind(struct mysql_script *script, struct buf *text)
 		looked(script);
 		if (!nobodys(op))
 			return somebody_elses(script, "user", op->db.user);
+		if (op->left)
+			return fail(
+				script, 400, "BindingIdUsed", ERR_EXISTS,
+				"a binding of that id has left definers behind: take another id");
 		buf_printf(text,
 			   "INSERT IGNORE INTO osbd.marks (name, of_database, reader, is_full) "
 			   "VALUES ('%s', '%s', %d, %d)",
@@ -455,6 +463,25 @@ bool mysql_end_sessions(struct mysql_script *script, struct buf *text, const cha
 	}
 }
 
+/* Views, triggers, routines and events run as who has defined them, for all who use them. */
+static void put_definers(struct buf *text, const struct mysql_op *op)
+{
+	static const char *const kinds[][2] = {
+		{ "VIEWS", "TABLE_SCHEMA" },
+		{ "TRIGGERS", "TRIGGER_SCHEMA" },
+		{ "ROUTINES", "ROUTINE_SCHEMA" },
+		{ "EVENTS", "EVENT_SCHEMA" },
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(kinds); i++)
+		buf_printf(text,
+			   "%s (SELECT COUNT(*) FROM information_schema.%s WHERE %s = '%s' "
+			   "AND DEFINER = '%s@%%')",
+			   i ? " +" : "SELECT", kinds[i][0], kinds[i][1], op->db.database,
+			   op->db.user);
+}
+
 static enum mysql_next next_unbind(struct mysql_script *script, struct buf *text)
 {
 	struct mysql_op *op = mysql_op_of(script);
@@ -482,6 +509,12 @@ static enum mysql_next next_unbind(struct mysql_script *script, struct buf *text
 			return MYSQL_RUN;
 		/* fall through */
 	case 5:
+		if (!op->in_user && *op->db.database) {
+			script->at = DEFINERS;
+			put_definers(text, op);
+			return MYSQL_RUN;
+		}
+	drop:
 		script->at = 6;
 		buf_printf(text, "DROP USER IF EXISTS `%s`@'%%'", op->db.user);
 		return MYSQL_RUN;
@@ -494,6 +527,13 @@ static enum mysql_next next_unbind(struct mysql_script *script, struct buf *text
 	case 9:
 		script->at = 10;
 		buf_printf(text, "DELETE FROM osbd.marks WHERE name = '%s'", op->db.user);
+		return MYSQL_RUN;
+	case DEFINERS:
+		if (!mysql_number(script, 0, 0))
+			goto drop;
+		script->at = 10;
+		buf_printf(text, "UPDATE osbd.marks SET storage = 1 WHERE name = '%s'",
+			   op->db.user);
 		return MYSQL_RUN;
 	default:
 		return MYSQL_END;

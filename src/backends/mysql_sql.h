@@ -9,10 +9,11 @@
  *   update       look how much is used, promise more or less, limits of all users
  *   deprovision  look, users that are left, DROP DATABASE, unmark
  *   bind         look, mark, CREATE USER, ALTER USER, GRANT
- *   unbind       look, lock the account, end sessions, DROP USER, end sessions, unmark
+ *   unbind       look, lock the account, end sessions, DROP USER, end sessions, unmark; the account
+ *                stays, locked, until the database goes when it is the definer of something there
  *
  * osbd.marks: a row for each database (name = of_database) and user that is ours.
- *   storage   bytes that the plan promises, of a database; 0: no limit
+ *   storage   bytes that the plan promises, of a database; 0: no limit; of a user: 1, only a definer
  *   is_full   it holds more than that: its users do not write; of a user: that this was seen to
  *   reader    a user that never writes */
 /* SPDX-License-Identifier: Apache-2.0 */
@@ -30,7 +31,7 @@ struct mysql_op {
 	struct mysql_script script;
 	bool *ready; /* the server's: its table of marks is there */
 	char lock[DATABASE_NAME + 5];
-	bool marked, there, full;
+	bool marked, there, full, left;
 	bool in_user; /* deprovision: a user is being dropped */
 	size_t i;
 	struct my_result users;

@@ -3,6 +3,7 @@
 one of them has prepared."""
 import itertools
 import signal
+import subprocess
 
 import mariadb
 import mysql_servers_test as my_side
@@ -202,3 +203,29 @@ def test_a_grant_makes_no_user(osbd, my):
     assert my.sql(f"SELECT COUNT(*) FROM mysql.user WHERE User = '{c['username']}'") == "0"
     assert "not looked after" not in b.d.log()
     my_side.gone(b, (iid, bid))
+
+
+def test_H04_what_a_user_has_defined_works_for_the_others(osbd, my):
+    """A trigger runs as its definer: who is unbound stays as that, and as nothing else."""
+    b = my_start(osbd, my)
+    iid = b.made("mariadb", "small")
+    bids = [b.bound(iid, "mariadb", "small") for _ in range(2)]
+    one, two = (my_side.credentials(b, iid, bid) for bid in bids)
+    assert mariadb.sql(one, "CREATE TABLE t (i INT); CREATE TABLE u (i INT); CREATE TRIGGER seen "
+                            "BEFORE INSERT ON t FOR EACH ROW INSERT INTO u VALUES (NEW.i); "
+                            "CREATE VIEW v AS SELECT i FROM u; "
+                            "CREATE PROCEDURE p() INSERT INTO t VALUES (2)")[1]
+    assert b.unbind(iid, bids[0], "mariadb", "small").status_code == 200
+    assert not mariadb.sql(one, "SELECT 1")[1]
+    assert mariadb.sql(two, "INSERT INTO t VALUES (1); CALL p(); SELECT * FROM v") == ("1\n2", True)
+    pg_side.broker.refused(b.bind(iid, bids[0], "mariadb", "small"), 400, "BindingIdUsed")
+    assert not mariadb.sql(one, "SELECT 1")[1]
+    assert b.unbind(iid, bids[0], "mariadb", "small").status_code in (200, 410)
+    # to a broker whose store knows nothing it is a part of the database
+    other = my_start(osbd, my)
+    other.d.stop()
+    said = subprocess.run([rig.BINARY, "orphans", "-c", other.d.config], stdout=subprocess.PIPE,
+                          check=False, text=True).stdout
+    assert two["username"] in said and two["name"] in said and one["username"] not in said
+    my_side.gone(b, (iid, bids[1]))
+    assert my.residue() == []
