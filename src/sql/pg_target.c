@@ -195,6 +195,11 @@ static void resolved(struct call *call, int status)
 
 static void look_up(struct pg_target *target)
 {
+	if (target->late) {
+		no_address(target, "no answer from the name servers");
+		resolve_next(target);
+		return;
+	}
 	memset(&target->lookup, 0, sizeof(target->lookup));
 	target->lookup.call.done = resolved;
 	target->lookup.name = str_of(target->hosts[target->at].host);
@@ -231,6 +236,7 @@ void pg_target_resolve(struct pg_target *target, struct loop *loop, uint64_t wit
 	target->at = target->n_found = 0;
 	arena_reset(&target->found_arena);
 	target->why.code = 0;
+	target->late = false;
 	if (target->has_names)
 		timer_start(&target->deadline, loop, within, on_deadline);
 	resolve_next(target);
@@ -238,6 +244,7 @@ void pg_target_resolve(struct pg_target *target, struct loop *loop, uint64_t wit
 
 void pg_target_cancel(struct pg_target *target)
 {
+	target->late = true;
 	call_cancel(&target->lookup.call);
 }
 

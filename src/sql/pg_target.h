@@ -32,6 +32,7 @@ struct pg_target {
 	void (*done)(void *data, int status, struct err *err);
 	void *data;
 	size_t at;
+	bool late; /* no name is looked up any more */
 	struct dns_lookup lookup;
 	struct timer deadline;
 	struct arena found_arena;

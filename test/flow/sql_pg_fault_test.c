@@ -132,6 +132,51 @@ static void test_names(void **state)
 	free(url);
 }
 
+/* Name servers that never answer: all names together have connect_ms, and a pool that closes waits
+ * for none of them. */
+static void test_names_of_silent_servers(void **state)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET };
+	socklen_t size = sizeof(address);
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct dns_config config = { .try_ms = 3000, .tries = 1 };
+	struct sql_config sql = { .url = "host=a.test,b.test,c.test user=u", .connect_ms = 300 };
+	struct sql_pool *pool;
+	bool closed = false;
+	char server[32];
+	uint64_t begun;
+	struct rig rig;
+	struct err err;
+
+	(void)state;
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, size), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+	snprintf(server, sizeof(server), "127.0.0.1:%u", ntohs(address.sin_port));
+	config.servers = server;
+	rig_open(&rig);
+	assert_int_equal(dns_create(&rig.loop, &config, &sql.dns, &err), 0);
+	begun = loop_now(&rig.loop);
+	assert_int_equal(sql_pool_create(&rig.loop, &sql, &pool, &err), 0);
+	while (!sql_pool_trouble(pool) && loop_now(&rig.loop) - begun < 2500)
+		rig_sleep(&rig, 10);
+	assert_non_null(sql_pool_trouble(pool));
+	assert_non_null(strstr(sql_pool_trouble(pool)->text, "c.test: no answer from the name"));
+	sql_pool_close(pool, rig_closed, &closed);
+	assert_true(loop_run_until(&rig.loop, &closed));
+	closed = false;
+	sql.connect_ms = 60000;
+	assert_int_equal(sql_pool_create(&rig.loop, &sql, &pool, &err), 0);
+	rig_sleep(&rig, 50);
+	begun = loop_now(&rig.loop);
+	sql_pool_close(pool, rig_closed, &closed);
+	assert_true(loop_run_until(&rig.loop, &closed));
+	assert_true(loop_now(&rig.loop) - begun < 2500);
+	dns_destroy(sql.dns);
+	rig_close(&rig);
+	close(fd);
+}
+
 static void test_wrong_password_user_database(void **state)
 {
 	char *url = url_with(0, NULL, "guess", NULL);
@@ -585,6 +630,7 @@ int main(void)
 		cmocka_unit_test(test_read_only_and_unsafe_servers),
 		cmocka_unit_test(test_bad_urls),
 		cmocka_unit_test(test_tls),
+		cmocka_unit_test(test_names_of_silent_servers),
 		cmocka_unit_test(test_a_silent_server_stops_nobody),
 		cmocka_unit_test(test_a_restart),
 		cmocka_unit_test(test_killed_in_mid_transaction),
