@@ -206,7 +206,7 @@ static int finish_plan(struct database *database, struct plan *plan, const char 
 				STR_ARG(own->changes_to[i]));
 		rc = ERR_INVALID;
 	}
-	if (!own->n_server_names)
+	if (!own->n_server_names && database->config.n_servers)
 		own->servers = UINT64_MAX >> (DATABASE_SERVERS - database->config.n_servers);
 	for (i = 0; i < own->n_server_names; i++) {
 		server = database_find(database, own->server_names[i]);

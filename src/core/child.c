@@ -477,6 +477,7 @@ static int send_head(struct child_run *run, const struct child_options *options)
 	memcpy(packet.text, cwd, cwd_size);
 	if (results_size)
 		memcpy(packet.text + cwd_size, options->results, results_size);
+	assert(run->control.fd >= 0);
 	if (send(run->control.fd, &packet, n, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)n)
 		return errno;
 	return 0;
