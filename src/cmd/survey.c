@@ -57,15 +57,30 @@ static const struct offering *offering_named(const struct setup *setup, struct s
 	return NULL;
 }
 
+/* A service that is not offered any more may have things on the servers of another. */
+static struct backend *any_surveyed(const struct setup *setup)
+{
+	const struct catalog *catalog = setup->gen->catalog;
+	size_t i;
+
+	for (i = 0; i < catalog->n_offerings; i++)
+		if (catalog->offerings[i].backend->type->survey)
+			return catalog->offerings[i].backend;
+	return NULL;
+}
+
 static void add_known(struct survey *s, const struct store_listed *row)
 {
 	const struct offering *offering = offering_named(s->setup, row->service);
 	struct backend *backend = offering ? offering->backend : NULL;
 	bool binding = row->binding.seq != 0;
 	enum store_state state = binding ? row->binding.state : row->instance.state;
+	bool offered = backend && backend->type->survey;
 	struct known *known;
 
-	if (!backend || !backend->type->survey)
+	if (!offered)
+		backend = any_surveyed(s->setup);
+	if (!backend)
 		return;
 	if (s->n_known == s->size) {
 		s->size = s->size ? 2 * s->size : 64;
@@ -76,7 +91,7 @@ static void add_known(struct survey *s, const struct store_listed *row)
 		.service = arena_str(&s->arena, row->service),
 		.instance_id = arena_str(&s->arena, row->instance.id),
 		.binding_id = binding ? arena_str(&s->arena, row->binding.id) : (struct str){ 0 },
-		.ready = state == STORE_READY || state == STORE_UPDATING,
+		.ready = offered && (state == STORE_READY || state == STORE_UPDATING),
 	};
 	known->name = backend->type->name_of(backend, row->instance.platform, known->instance_id,
 					     known->binding_id, &s->arena);
