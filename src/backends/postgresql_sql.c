@@ -393,6 +393,16 @@ enum op_verdict postgresql_make_verifier(struct op *flow)
 	return OP_NEXT;
 }
 
+/* Ours must not be the one connection too many while it works inside. */
+static void put_limit(struct buf *text, const struct postgresql_op *op, bool lifted)
+{
+	const struct database_plan *plan = op->db.osb.plan ? op->db.osb.plan->data : NULL;
+
+	if (plan && plan->all_connections && op->there)
+		buf_printf(text, "ALTER DATABASE \"%s\" WITH CONNECTION LIMIT %lld; ",
+			   op->db.database, lifted ? -1LL : limit(plan->all_connections));
+}
+
 /* A user that is there is ours, and gets all that a new one gets. */
 static enum postgresql_next make_user(struct postgresql_script *script, struct buf *text)
 {
@@ -403,6 +413,8 @@ static enum postgresql_next make_user(struct postgresql_script *script, struct b
 	const char *d = op->db.database, *u = op->db.user;
 
 	buf_puts(text, DO);
+	if (!reader)
+		put_limit(text, op, true);
 	if (!op->user_marked)
 		buf_printf(text,
 			   "INSERT INTO osbd.marks (name, of_database, reader, is_full) VALUES "
@@ -457,6 +469,13 @@ static enum postgresql_next next_bind(struct postgresql_script *script, struct b
 		put_default_rights(text, op->db.user, op->db.database);
 		buf_puts(text, DONE);
 		return POSTGRESQL_INSIDE;
+	case 3:
+		if (!((const struct database_plan *)op->db.osb.plan->data)->all_connections)
+			return POSTGRESQL_END;
+		buf_puts(text, DO);
+		put_limit(text, op, false);
+		buf_puts(text, DONE);
+		return POSTGRESQL_RUN;
 	default:
 		return POSTGRESQL_END;
 	}
@@ -486,16 +505,6 @@ static void put_where(struct buf *text, const char *name)
 	if (*name == 'd')
 		buf_printf(text, "'r%s', 'f%s', ", name + 1, name + 1);
 	buf_printf(text, "'%s')", name);
-}
-
-/* Ours must not be the one connection too many while it works inside. */
-static void put_limit(struct buf *text, const struct postgresql_op *op, bool lifted)
-{
-	const struct database_plan *plan = op->db.osb.plan ? op->db.osb.plan->data : NULL;
-
-	if (plan && plan->all_connections && op->there)
-		buf_printf(text, "ALTER DATABASE \"%s\" WITH CONNECTION LIMIT %lld; ",
-			   op->db.database, lifted ? -1LL : limit(plan->all_connections));
 }
 
 static enum postgresql_next next_unbind(struct postgresql_script *script, struct buf *text)

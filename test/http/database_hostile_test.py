@@ -2,6 +2,7 @@
 """Applications that know how osbd works on their servers, and use it: real servers, each with what
 one of them has prepared."""
 import itertools
+import json
 import signal
 import subprocess
 
@@ -105,13 +106,37 @@ def test_a_database_that_lets_nobody_in(osbd, pg):
     reader = b.bound(pairs[0][0], "postgresql", "small", parameters={"read_only": True})
     sessions = [postgresql.Session(pg_side.credentials(b, pairs[0][0], reader)) for _ in range(2)]
     assert [s.ask("SELECT 1") for s in sessions] == ["1", "1"]
+    # who is bound meanwhile is made all the same
+    late = b.bound(pairs[0][0], "postgresql", "small")
+    assert pg.sql(f"SELECT datconnlimit FROM pg_database WHERE datname = '{one['name']}'") == "2"
     pg.sql("UPDATE osbd.marks SET storage = 1 WHERE storage > 1", "osbd")
     assert rig.wait_until(lambda: pg_side.metric(b, "osbd_databases_over_quota") == 2, 10)
     assert not postgresql.sql(two, "CREATE TABLE t (v int)")[1]
     assert "not looked after" not in b.d.log() and one["name"] != two["name"]
     for s in sessions:
         s.close()
-    pg_side.gone(b, (*pairs[0], reader), pairs[1])
+    pg_side.gone(b, (*pairs[0], reader, late), pairs[1])
+
+
+def test_what_a_service_has_that_is_not_offered_any_more(osbd, my):
+    """It stands on the servers of one that is, and is no orphan there."""
+    services = my_side.service([my_side.row(my)])
+    both = services + [{**services[0], "name": "former"}]
+    b = my_side.start(osbd, both)
+    iid = b.made("former", "small")
+    bid = b.bound(iid, "former", "small")
+    b.d.stop()
+    with open(b.d.config, encoding="utf-8") as f:
+        text = f.read()
+    with open(b.d.config, "w", encoding="utf-8") as f:
+        json.dump({**json.loads(text), "services": services}, f)
+    code, lines, said = my_side.orphans(b)
+    assert (code, lines) == (0, []), (lines, said)
+    with open(b.d.config, "w", encoding="utf-8") as f:
+        f.write(text)
+    b.d.start()
+    assert b.unbind(iid, bid, "former", "small").status_code == 200
+    assert b.deprovision(iid, "former", "small").status_code == 200
 
 
 # -- MySQL -----------------------------------------------------------------------------------------
