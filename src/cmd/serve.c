@@ -37,6 +37,9 @@ struct daemon {
 	struct reload reload;
 	struct timer linger, hurry, flush, watchdog;
 	struct loop_hook lines; /* behind the store's: what its answers log is written with them */
+	bool started; /* until then start() is at work, and runs the loop while it waits */
+	int early;    /* the signal to stop that came before */
+	bool again;   /* as did one to read the configuration anew */
 	bool draining, hurried, server_drained, broker_drained, broker_draining, server_gone;
 };
 
@@ -146,6 +149,10 @@ static void on_signal(uv_signal_t *handle, int number)
 {
 	struct daemon *d = handle->data;
 
+	if (!d->started) {
+		d->early = number;
+		return;
+	}
 	if (d->draining) {
 		log_warn(&d->setup.log, "%s again: stopping at once", strsignal(number));
 		if (timer_running(&d->linger)) {
@@ -172,7 +179,8 @@ static void on_hup(uv_signal_t *handle, int number)
 	struct daemon *d = handle->data;
 
 	(void)number;
-	if (d->draining)
+	d->again = !d->started;
+	if (d->draining || d->again)
 		return;
 	listeners_reload(&d->listeners);
 	reload_start(&d->reload);
@@ -314,8 +322,21 @@ static int start(struct daemon *d)
 	return listen_all(d);
 }
 
+static void started(struct daemon *d)
+{
+	d->started = true;
+	if (d->early) {
+		on_signal(&d->term, d->early);
+		return;
+	}
+	notify_send("READY=1\nSTATUS=serving");
+	if (d->again)
+		on_hup(&d->hup, SIGHUP);
+}
+
 static void go_down_now(struct daemon *d)
 {
+	d->started = true;
 	d->draining = true;
 	reload_stop(&d->reload);
 	http_server_drain(d->server, server_drained, d);
@@ -348,7 +369,7 @@ static int serve(const char *config, int argc, char **argv)
 		if (rc != 0)
 			go_down_now(&d);
 		else
-			notify_send("READY=1\nSTATUS=serving");
+			started(&d);
 		notify_watchdog_start(&d.watchdog, &d.setup.loop);
 		loop_run_until(&d.setup.loop, &d.server_gone);
 		loop_unhook(&d.lines);

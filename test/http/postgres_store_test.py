@@ -86,6 +86,32 @@ def test_stops_while_a_reload_waits_for_the_server(osbd, pg):
     assert "in force" not in d.log()
 
 
+def test_stops_while_it_starts(osbd, pg, tmp_path):
+    """A listener with TLS waits for the keys of its tickets, and a signal comes meanwhile."""
+    subprocess.run(["sh", f"{rig.TREE}/test/certs.sh", str(tmp_path)], check=True)
+    d = daemon(osbd, pg.url())
+    with open(d.config) as f:
+        text = f.read()
+    with open(d.config, "w") as f:
+        f.write(text.replace('"127.0.0.1:0"', f'"127.0.0.1:0", tls: {{certificate: {tmp_path}/one.pem, '
+                             f'key: {tmp_path}/one.key}}'))
+    d.start()
+    d.stop()
+    with subprocess.Popen(["psql", "-XqAt", pg.url()], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, text=True) as lock:
+        lock.stdin.write("BEGIN; SELECT name FROM meta WHERE name = 'tickets' FOR UPDATE;\n")
+        lock.stdin.flush()
+        assert lock.stdout.readline() == "tickets\n"
+        d.start(wait=False)
+        waits = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        assert rig.wait_until(lambda: pg.sql(waits)), d.log()
+        d.process.send_signal(signal.SIGHUP)
+        d.process.send_signal(signal.SIGTERM)
+        lock.stdin.close()
+    assert d.process.wait(20) == 0, d.log()
+    assert "listening on" in d.log() and "reload" not in d.log()
+
+
 def test_servers_that_lose_data(osbd, pg):
     url = pg.url()
     d = daemon(osbd, url + "&options=-c%20synchronous_commit%3Doff").start()
