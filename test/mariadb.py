@@ -29,8 +29,8 @@ def quoted(text):
 
 
 class MariaDB:
-    """disk: "200m", its folder is a file system that small. Its user osbd, with every right, comes over TCP with PASSWORD; root over the socket. The
-    certificate is for localhost."""
+    """Its user osbd, with every right, comes over TCP with PASSWORD; root over the socket. The
+    certificate is for localhost. disk: "200m", its folder is a file system that small."""
 
     def __init__(self, disk=None, **settings):
         self.server = shutil.which("mariadbd", path="/usr/sbin:/usr/libexec:/usr/bin")
@@ -41,11 +41,9 @@ class MariaDB:
         self.port = servers.free_port()
         self.settings = settings
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="osbd-my-", dir="/tmp"))
-        self.mounted = False
-        if disk:  # a file system of its own, of that size; needs root
-            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={disk},mode=755", "osbd-test",
-                            str(self.dir)], check=True)
-            self.mounted = True
+        self.mounted = disk is not None
+        if disk:
+            servers.mount_small(self.dir, disk)
         self.log = self.dir / "log"
         self.socket = self.dir / "socket"
         self.ca = self.dir / "ca.crt"

@@ -40,11 +40,26 @@ def die_with_parent():
     ctypes.CDLL(None).prctl(1, signal.SIGINT)
 
 
+def mount_small(directory, size):
+    """Makes it a file system of its own, of "200m"; needs root."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=755", "osbd-test",
+                    str(directory)], check=True)
+
+
+def fill(directory):
+    """A file that takes all that is free."""
+    path = pathlib.Path(directory) / "fill"
+    said = subprocess.run(["dd", "if=/dev/zero", f"of={path}", "bs=4k"], check=False,
+                          stderr=subprocess.PIPE, text=True).stderr
+    assert "No space left" in said, said
+    return path
+
+
 class Postgres:
     """A PostgreSQL with the users osbd and tls (only over TLS), both owners of their database,
-    and a certificate for localhost in .ca."""
+    and a certificate for localhost in .ca. disk: "200m", its folder is a file system that small."""
 
-    def __init__(self, hba=(), **settings):
+    def __init__(self, hba=(), disk=None, **settings):
         found = sorted(glob.glob("/usr/lib/postgresql/*/bin"), key=lambda p: int(p.split("/")[4]))
         if not found:
             raise RuntimeError("no PostgreSQL server below /usr/lib/postgresql")
@@ -54,6 +69,9 @@ class Postgres:
         self.settings = settings
         self.hba = hba
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="osbd-pg-", dir="/tmp"))
+        self.mounted = disk is not None
+        if disk:
+            mount_small(self.dir, disk)
         self.log = self.dir / "log"
         self.ca = self.dir / "ca.crt"
         # PostgreSQL refuses to run as root
@@ -171,6 +189,8 @@ class Postgres:
 
     def close(self):
         self._signal(signal.SIGQUIT)
+        if self.mounted:
+            subprocess.run(["umount", "-l", str(self.dir)], check=False)
         shutil.rmtree(self.dir, ignore_errors=True)
 
 

@@ -10,7 +10,6 @@ import concurrent.futures
 import hashlib
 import os
 import signal
-import subprocess
 import time
 
 import broker
@@ -18,6 +17,7 @@ import httpx
 import mariadb
 import pytest
 import rig
+import servers
 from mariadb import sql
 
 VERBS = ["provision", "bind", "update", "unbind", "deprovision"]
@@ -224,10 +224,7 @@ def test_the_servers_disk_is_full(tmp_path):
         b, iid, bid = life.b, life.iid, life.bid
         assert b.provision("kept", "mariadb", "small").status_code == 201
         c = b.bind("kept", "b", "mariadb", "small").json()["credentials"]
-        fill = my.dir / "fill"
-        filled = subprocess.run(["dd", "if=/dev/zero", f"of={fill}", "bs=4k"], check=False,
-                                stderr=subprocess.PIPE, text=True)
-        assert "No space left" in filled.stderr
+        fill = servers.fill(my.dir)
         assert not sql(c, "CREATE TABLE t (i INT)")[1]
         # the server may take it into its memory; then it is done, else it is tried until there is room
         assert b.provision(iid, "mariadb", "small", wait="true").status_code in (201, 202)

@@ -2,6 +2,7 @@
 """Operations on a real PostgreSQL, and what goes wrong: the server, the connection, the daemon, a
 predecessor that is not quite dead. Each ends as if nothing had happened, or says why it cannot."""
 import itertools
+import os
 import random
 import subprocess
 import threading
@@ -285,3 +286,30 @@ def test_refusals(b, server, how, back, why):
         assert b.deprovision(iid, "postgresql", "small").status_code in (200, 410)
     assert residue(server) == []
     assert servers.PASSWORD not in b.d.log()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="a small file system is mounted by root only")
+def test_2_the_servers_disk_is_full(osbd):
+    """What cannot be made is tried until there is room."""
+    with postgresql.server(disk="160m", min_wal_size="32MB", max_wal_size="32MB") as pg:
+        b = broker.start(osbd, services(pg))
+        kept, iid, bid = provision(b), rig.new_id(), rig.new_id()
+        kept_bid, c = bind(b, kept)
+        fill = servers.fill(pg.dir)
+        text, well = sql(c, "CREATE TABLE t AS SELECT * FROM generate_series(1, 2000000)")
+        assert not well and "No space left" in text
+        op = b.provision(iid, "postgresql", "small", wait="true").json()["operation"]
+        assert b.bind(kept, bid, "postgresql", "small", wait="true").status_code == 202
+        assert rig.wait_until(lambda: "No space left" in b.instance_last(iid, op).text, 20)
+        assert b.instance_last(iid, op).json()["state"] == "in progress"
+        assert sql(c, "SELECT 1") == ("1", True)
+        fill.unlink()
+        assert b.ended(iid, seconds=60)["state"] == "succeeded"
+        assert b.ended(kept, bid, seconds=60)["state"] == "succeeded"
+        own_bid, own = bind(b, iid)
+        assert sql(own, "CREATE TABLE t (v int)")[1]
+        for i, x in ((iid, own_bid), (kept, kept_bid), (kept, bid)):
+            assert b.unbind(i, x, "postgresql", "small").status_code == 200
+        gone(b, iid)
+        gone(b, kept)
+        assert residue(pg) == []
