@@ -2,6 +2,7 @@
 """SIGHUP: a new configuration while requests and operations go on."""
 import re
 import signal
+import socket
 
 import rig
 
@@ -95,3 +96,28 @@ def test_what_waits_for_a_restart_is_named(osbd):
     assert "level=debug" not in d.log()
     assert d.provision("i1").status_code == 201
     assert "level=debug" in d.log()
+
+
+def test_what_systemd_is_told(osbd, tmp_path):
+    d = osbd(YAML.format(delay="0"), start=False)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(str(tmp_path / "notify"))
+        told.settimeout(10)
+        d.start(env={"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "200000"}, wait=False)
+
+        def next_but(skipped):
+            while True:
+                said = told.recv(1000).decode()
+                if said != skipped:
+                    return said
+        assert next_but("WATCHDOG=1").split("\n")[0] == "READY=1"
+        assert rig.wait_until(lambda: "listening on" in d.log())
+        assert [told.recv(1000) for _ in range(3)] == [b"WATCHDOG=1"] * 3
+        for yaml in (YAML.format(delay="0"), "services: ["):  # a refusal, too, ends a reload
+            write(d, yaml)
+            d.process.send_signal(signal.SIGHUP)
+            assert re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=\d+", next_but("WATCHDOG=1"))
+            assert next_but("WATCHDOG=1").split("\n")[0] == "READY=1"
+        d.process.send_signal(signal.SIGTERM)
+        assert next_but("WATCHDOG=1") == "STOPPING=1"
+        assert d.process.wait(10) == 0
