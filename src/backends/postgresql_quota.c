@@ -129,7 +129,7 @@ static enum postgresql_next carried(struct postgresql_script *script, struct buf
 	const struct str *row = &quota->changes.cells[quota->i * quota->changes.cols];
 
 	quota->i++;
-	if (script->missed || quota->polls >= POLLS)
+	if (script->missed || *script->sqlstate || quota->polls >= POLLS)
 		return change_rights(script, text);
 	script->at = NOTED;
 	buf_printf(text, "UPDATE osbd.marks SET is_full = '%s' WHERE name = '%s'", row[2].p,
@@ -137,7 +137,36 @@ static enum postgresql_next carried(struct postgresql_script *script, struct buf
 	return POSTGRESQL_RUN;
 }
 
-/* What it owns by itself it could still write to. */
+static void put_given(struct buf *text, const char *acl, const char *rights)
+{
+	buf_printf(text,
+		   "EXISTS (SELECT 1 FROM aclexplode(%s) WHERE privilege_type IN (%s) AND grantee "
+		   "IN (0, u))",
+		   acl, rights);
+}
+
+/* Rights to write that an owner has given to the user by name, or to everybody. */
+static void put_take_back(struct buf *text, const char *user)
+{
+	static const char writing[] = "'INSERT', 'UPDATE', 'REFERENCES', 'TRIGGER'";
+
+	buf_printf(text,
+		   "DECLARE u oid := '%s'::regrole; c text; BEGIN FOR c IN SELECT format('REVOKE "
+		   "INSERT, UPDATE, REFERENCES, TRIGGER ON %%s FROM PUBLIC, %%s', oid::regclass, "
+		   "u::regrole) FROM pg_class t WHERE relowner >= 16384 AND relkind IN ('r', 'p', "
+		   "'v', 'f') AND (",
+		   user);
+	put_given(text, "relacl", writing);
+	buf_puts(text, " OR EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = t.oid AND ");
+	put_given(text, "attacl", writing);
+	buf_puts(text, ")) UNION ALL SELECT format('REVOKE CREATE ON SCHEMA %s FROM PUBLIC, %s', "
+		       "oid::regnamespace, u::regrole) FROM pg_namespace WHERE nspowner >= 16384 "
+		       "AND ");
+	put_given(text, "nspacl", "'CREATE'");
+	buf_puts(text, " LOOP EXECUTE c; END LOOP; END;");
+}
+
+/* What it owns by itself, or may by name, it could still write to. */
 static enum postgresql_next take_over(struct postgresql_script *script, struct buf *text)
 {
 	struct postgresql_quota *quota = quota_of(script);
@@ -148,8 +177,10 @@ static enum postgresql_next take_over(struct postgresql_script *script, struct b
 		return carried(script, text);
 	script->inside = row[1].p;
 	script->may_miss = true;
-	script->tolerated = "42704";
-	buf_printf(text, "REASSIGN OWNED BY \"%s\" TO \"%s\"", row[0].p, row[1].p);
+	script->tolerated = "42704 42P01 3F000 40P01 55P03 57014"; /* it is gone, or busy */
+	buf_printf(text, POSTGRESQL_DO "REASSIGN OWNED BY \"%s\" TO \"%s\"; ", row[0].p, row[1].p);
+	put_take_back(text, row[0].p);
+	buf_puts(text, POSTGRESQL_DONE);
 	return POSTGRESQL_INSIDE;
 }
 

@@ -63,7 +63,7 @@ def test_locks_in_the_database_that_all_may_enter(osbd, pg):
         assert taken.ask(f"SELECT 1 FROM pg_advisory_lock({lock})") == "1"
     pg.sql("UPDATE osbd.marks SET storage = 1 WHERE storage > 1", "osbd")
     b.d.start()
-    assert rig.wait_until(lambda: not postgresql.sql(c, "CREATE TABLE t (v int)")[1], 10)
+    assert rig.wait_until(lambda: not postgresql.sql(c, "CREATE TABLE t (v int)")[1], 30)
     assert b.provision("x", "postgresql", "small").status_code == 201
     assert taken.ask("SELECT 1") != "1"
     taken.close()
@@ -87,12 +87,12 @@ def test_a_role_that_a_dead_node_has_not_ended(osbd, pg):
         b.d.start(env={"OSBD_FAILPOINT": f"postgresql.unlocked.sent=kill@{n}"}, wait=False)
         assert b.d.process.wait(10) == -9
         assert rig.wait_until(lambda: pg.sql(
-            "SELECT count(*) FROM pg_stat_activity WHERE usename = 'osbd'") == "0", 10)
+            "SELECT count(*) FROM pg_stat_activity WHERE usename = 'osbd'") == "0", 30)
         assert session.ask(write) == "written"
         if pg.sql(f"SELECT pg_has_role('{c['username']}', '{c['name']}', 'MEMBER')") == "f":
             break
     b.d.start()
-    assert rig.wait_until(lambda: session.ask(write) != "written", 10)
+    assert rig.wait_until(lambda: session.ask(write) != "written", 30)
     session.close()
     pg_side.gone(b, (iid, bid))
 
@@ -110,12 +110,31 @@ def test_a_database_that_lets_nobody_in(osbd, pg):
     late = b.bound(pairs[0][0], "postgresql", "small")
     assert pg.sql(f"SELECT datconnlimit FROM pg_database WHERE datname = '{one['name']}'") == "2"
     pg.sql("UPDATE osbd.marks SET storage = 1 WHERE storage > 1", "osbd")
-    assert rig.wait_until(lambda: pg_side.metric(b, "osbd_databases_over_quota") == 2, 10)
+    assert rig.wait_until(lambda: pg_side.metric(b, "osbd_databases_over_quota") == 2, 30)
     assert not postgresql.sql(two, "CREATE TABLE t (v int)")[1]
     assert "not looked after" not in b.d.log() and one["name"] != two["name"]
     for s in sessions:
         s.close()
     pg_side.gone(b, (*pairs[0], reader, late), pairs[1])
+
+
+def test_rights_that_users_have_given_each_other(osbd, pg):
+    """By name, or to everybody: with them, too, a full database is not written to."""
+    b = pg_start(osbd, pg)
+    iid = b.made("postgresql", "small")
+    bid = b.bound(iid, "postgresql", "small")
+    c = pg_side.credentials(b, iid, bid)
+    assert postgresql.sql(
+        c, "CREATE SCHEMA \"S s\"; CREATE TABLE \"S s\".t (i int); CREATE TABLE u (i int); "
+        f"CREATE TABLE kept (i int); GRANT ALL ON \"S s\".t TO PUBLIC; GRANT INSERT (i) ON u TO "
+        f"{c['username']}; GRANT ALL ON SCHEMA public TO PUBLIC")[1]
+    tries = ['INSERT INTO "S s".t VALUES (1)', "INSERT INTO u VALUES (1)", "CREATE TABLE x AS SELECT 1"]
+    pg.sql("UPDATE osbd.marks SET storage = 1 WHERE storage > 1", "osbd")
+    assert rig.wait_until(lambda: not any(postgresql.sql(c, t)[1] for t in tries), 30)
+    assert postgresql.sql(c, 'DELETE FROM "S s".t; SELECT count(*) FROM u')[1]
+    pg.sql("UPDATE osbd.marks SET storage = 0 WHERE storage = 1", "osbd")
+    assert rig.wait_until(lambda: all(postgresql.sql(c, t)[1] for t in tries[:2]), 30)
+    pg_side.gone(b, (iid, bid))
 
 
 def test_what_a_service_has_that_is_not_offered_any_more(osbd, my):
@@ -151,11 +170,10 @@ def state(b):
         return f.read().rsplit(")", 1)[1].split()[0]
 
 
-def my_take(server, c, lock):
+def my_take(c, lock):
     """An application's session that has a lock."""
     session = mariadb.Session(c["uri"])
-    assert rig.wait_until(lambda: session.ask(f"SELECT GET_LOCK('{lock}', 0)") == "1", 10)
-    assert server.sql(f"SELECT IS_USED_LOCK('{lock}') IS NULL") == "0"
+    assert rig.wait_until(lambda: session.ask(f"SELECT GET_LOCK('{lock}', 0)") == "1", 30)
     return session
 
 
@@ -166,11 +184,11 @@ def test_locks_that_an_application_takes(osbd, my):
     bids = [b.bound(iid, "mariadb", "small") for _ in range(2)]
     one, two = (my_side.credentials(b, iid, bid) for bid in bids)
     b.d.stop()  # whose lock osbd.quota is
-    taken = [my_take(my, one, lock) for lock in
+    taken = [my_take(one, lock) for lock in
              ("osbd.quota", f"osbd.{two['username']}", f"osbd.{one['name']}")]
     assert mariadb.sql(two, "CREATE TABLE t (v LONGTEXT); " + my_side.GROW)[1]
     b.d.start()
-    assert rig.wait_until(lambda: not mariadb.sql(two, "INSERT INTO t VALUES ('x')")[1], 10)
+    assert rig.wait_until(lambda: not mariadb.sql(two, "INSERT INTO t VALUES ('x')")[1], 30)
     my_side.gone(b, (iid, *bids))
     for session in taken:
         session.close()
@@ -178,7 +196,7 @@ def test_locks_that_an_application_takes(osbd, my):
     # the one that decides about room
     iid = b.made("mariadb", "small")
     bid = b.bound(iid, "mariadb", "small")
-    taken = my_take(my, my_side.credentials(b, iid, bid), "osbd.room")
+    taken = my_take(my_side.credentials(b, iid, bid), "osbd.room")
     my_side.gone(b, (b.made("mariadb", "small"),), (iid, bid))
     taken.close()
 
@@ -202,7 +220,7 @@ def test_a_session_that_a_dead_node_has_not_ended(osbd, my):
         if granted == "N":
             break
     b.d.start()
-    assert rig.wait_until(lambda: session.ask(write) != "written", 10)
+    assert rig.wait_until(lambda: session.ask(write) != "written", 30)
     session.close()
     my_side.gone(b, (iid, bid))
 
@@ -219,12 +237,12 @@ def test_a_grant_makes_no_user(osbd, my):
            f"UPDATE osbd.marks SET is_full = 1, storage = 0 WHERE of_database = '{c['name']}'")
     # settings, who leads, measure, the mark, whose rights; then the one that gives them
     b.d.start(env={"OSBD_FAILPOINT": "mysql.quota.send=stop@6"}, wait=False)
-    assert rig.wait_until(lambda: state(b) == "T", 10)
+    assert rig.wait_until(lambda: state(b) == "T", 30)
     assert my.sql(f"SELECT is_full FROM osbd.marks WHERE name = '{c['name']}'") == "0"
     my.sql(f"DROP USER {c['username']}")
     b.d.process.send_signal(signal.SIGCONT)
     b.d.wait_listening()
-    assert rig.wait_until(lambda: my_side.metric(b, "osbd_databases") == 1, 10)
+    assert rig.wait_until(lambda: my_side.metric(b, "osbd_databases") == 1, 30)
     assert my.sql(f"SELECT COUNT(*) FROM mysql.user WHERE User = '{c['username']}'") == "0"
     assert "not looked after" not in b.d.log()
     my_side.gone(b, (iid, bid))
