@@ -104,6 +104,11 @@ class Osbd:
             f.seek(self.log_from)
             return f.read().decode("utf-8", "replace")
 
+    def stopped(self):
+        """Whether a SIGSTOP has come to it."""
+        with open(f"/proc/{self.process.pid}/stat") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] == "T"
+
     def kill(self):
         self.process.kill()
         self.process.wait(10)

@@ -25,6 +25,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define CONNECT_MS 5000
 #define STATEMENT_MS 35000
@@ -201,8 +202,9 @@ static void ask(struct postgresql_script *script, int i, const struct buf *text,
 	pg_conn_send_text(conn, text->p, params, n,
 			  (struct pg_note){ .kind = PG_STATEMENT, .whose = script });
 	pg_conn_sync(conn, script);
-	if (script->step == RUN || script->step == INSIDE)
-		failpoint(script->lock ? "postgresql.sent" : "postgresql.unlocked.sent");
+	if ((script->step == RUN || script->step == INSIDE) && script->lock &&
+	    failpoint("postgresql.sent"))
+		shutdown(conn->lib->PQsocket(conn->pg), SHUT_RDWR);
 }
 
 static void put_lock(struct postgresql_script *script)

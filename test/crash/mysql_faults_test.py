@@ -139,11 +139,6 @@ def test_the_connection_is_cut_at_every_statement(tmp_path, server):
     assert server.residue() == []
 
 
-def stopped(pid):
-    with open(f"/proc/{pid}/stat") as f:
-        return f.read().rsplit(")", 1)[1].split()[0] == "T"
-
-
 def test_the_server_is_killed_at_statements_of_every_verb(tmp_path):
     """osbd stands still before the statement; the server is killed and started; osbd goes on."""
     killed = 0
@@ -154,12 +149,12 @@ def test_the_server_is_killed_at_statements_of_every_verb(tmp_path):
                 try:
                     with concurrent.futures.ThreadPoolExecutor(1) as pool:
                         run = pool.submit(life.run)
-                        pid = life.b.d.process.pid
-                        if rig.wait_until(lambda: run.done() or stopped(pid), 20) and not run.done():
+                        d = life.b.d
+                        if rig.wait_until(lambda: run.done() or d.stopped(), 20) and not run.done():
                             killed += 1
                             my.kill()
                             my.start()
-                            os.kill(pid, signal.SIGCONT)
+                            d.process.send_signal(signal.SIGCONT)
                         run.result(60)
                 finally:
                     life.end()

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Operations on a real PostgreSQL, and what goes wrong: the server, the connection, the daemon, a
 predecessor that is not quite dead. Each ends as if nothing had happened, or says why it cannot."""
+import concurrent.futures
 import itertools
 import os
 import random
+import signal
 import subprocess
 import threading
 import time
@@ -16,6 +18,8 @@ import rig
 import servers
 from postgresql import residue, sessions, sql
 from postgresql_backend_test import bind, gone, provision, services
+
+ODD = "clang" in rig.BINARY
 
 
 @pytest.fixture(scope="module")
@@ -177,33 +181,57 @@ def over_or_dead(own, *of):
         return False  # dying
 
 
-def test_1_killed_at_every_statement(osbd, server):
-    """kill -9 when the n-th statement of a verb is on its way, for all n."""
+def test_1_2_cut_off_at_every_statement(osbd, server):
+    """When the n-th statement of a verb is on its way, for all n: kill -9, or the connection ends;
+    which of them for which n is the other way round with the other build."""
     own = broker.Broker(osbd("", start=False, orderly=False, head=head(server)))
     own.d.start()
-    iid, bid, kills = rig.new_id(), rig.new_id(), {}
+    iid, bid, done = rig.new_id(), rig.new_id(), {}
     for verb, ask in VERBS.items():
         for n in itertools.count(1):
+            how = "kill" if n % 2 == ODD else "fail"
             own.d.kill()
-            own.d.start(env={"OSBD_FAILPOINT": f"postgresql.sent=kill@{n}"})
+            own.d.start(env={"OSBD_FAILPOINT": f"postgresql.sent={how}@{n}"})
+            began = time.monotonic()
             try:
                 assert ask(own, iid, bid).status_code == 202
             except httpx.TransportError:
                 pass  # it was killed before it had answered
             assert rig.wait_until(lambda: over_or_dead(own, verb, iid, bid), 20)
-            if own.d.process.poll() is None:
+            if how == "kill" and own.d.process.poll() is None:
                 break
-            assert own.d.process.wait(10) == -9
-            kills[verb] = n
-            own.d.start()
-            assert rig.wait_until(lambda: over(own, verb, iid, bid), 20)
+            if how == "kill":
+                assert own.d.process.wait(10) == -9
+                own.d.start()
+                assert rig.wait_until(lambda: over(own, verb, iid, bid), 20)
+            elif time.monotonic() - began < 1:
+                break  # else it paused, and began anew
+            done[verb] = n
             # the same again, from the start, for the next n
             undo(own, server, verb, iid, bid)
         if verb == "bind":
             c = own.binding(iid, bid).json()["credentials"]
             assert sql(c, "CREATE TABLE t (v int); SELECT current_user") == (c["name"], True)
     assert residue(server) == []
-    assert set(kills) == set(VERBS) and sum(kills.values()) > 15, kills
+    assert set(done) == set(VERBS) and sum(done.values()) > 15, done
+
+
+def test_2_server_killed_at_statements_of_every_verb(osbd, server):
+    """osbd stands still when the statement is on its way; the server is killed and started."""
+    own = broker.Broker(osbd("", start=False, orderly=False, head=head(server)))
+    iid, bid = rig.new_id(), rig.new_id()
+    for verb, ask in VERBS.items():
+        own.d.start(env={"OSBD_FAILPOINT": f"postgresql.sent=stop@{2 if ODD else 3}"})
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(ask, own, iid, bid)
+            assert rig.wait_until(own.d.stopped, 20)
+            server.kill()
+            server.start()
+            own.d.process.send_signal(signal.SIGCONT)
+            assert asked.result(20).status_code == 202
+        assert rig.wait_until(lambda: over(own, verb, iid, bid), 20)
+        own.d.kill()
+    assert residue(server) == []
 
 
 def head(server):
