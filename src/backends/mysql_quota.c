@@ -7,15 +7,15 @@
 
 /* What at stands for. */
 enum {
-	LEAD,                 /* who measures? */
-	INTRUDER,             /* an application has a lock of ours */
-	MEASURE,              /* which have become full, or not full any more */
-	FLIPS,                /* say so in their marks */
-	USERS,                /* whose rights are not as they should be */
-	RIGHTS,               /* change them */
-	SESSIONS,             /* three of them: see mysql_end_sessions() */
+	LEAD,                   /* who measures? */
+	INTRUDER,               /* an application has a lock of ours */
+	MEASURE,                /* which have become full, or not full any more */
+	FLIPS,                  /* say so in their marks */
+	USERS,                  /* whose rights are not as they should be */
+	RIGHTS,                 /* change them */
+	SESSIONS,               /* three of them: see mysql_end_sessions() */
 	CARRIED = SESSIONS + 3, /* in the user's mark: all that is done */
-	COUNT,                /* how many there are, when the names of the full ones have come */
+	COUNT,                  /* how many there are, when the names of the full ones have come */
 	DONE,
 };
 

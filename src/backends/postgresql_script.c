@@ -202,8 +202,8 @@ static void ask(struct postgresql_script *script, int i, const struct buf *text,
 	pg_conn_send_text(conn, text->p, params, n,
 			  (struct pg_note){ .kind = PG_STATEMENT, .whose = script });
 	pg_conn_sync(conn, script);
-	if ((script->step == RUN || script->step == INSIDE) && script->lock &&
-	    failpoint("postgresql.sent"))
+	if ((script->step == RUN || script->step == INSIDE) &&
+	    failpoint(script->lock ? "postgresql.sent" : "postgresql.unlocked.sent"))
 		shutdown(conn->lib->PQsocket(conn->pg), SHUT_RDWR);
 }
 

@@ -73,7 +73,7 @@ def test_locks_in_the_database_that_all_may_enter(osbd, pg):
 
 
 def test_a_role_that_a_dead_node_has_not_ended(osbd, pg):
-    """Who acts as the owner goes on when it may not any more: kill -9 before its end is made good."""
+    """Who acts as the owner goes on when it may not any more: kill -9 before that is made good."""
     b = pg_start(osbd, pg)
     iid = b.made("postgresql", "small")
     bid = b.bound(iid, "postgresql", "small")
@@ -128,7 +128,8 @@ def test_rights_that_users_have_given_each_other(osbd, pg):
         c, "CREATE SCHEMA \"S s\"; CREATE TABLE \"S s\".t (i int); CREATE TABLE u (i int); "
         f"CREATE TABLE kept (i int); GRANT ALL ON \"S s\".t TO PUBLIC; GRANT INSERT (i) ON u TO "
         f"{c['username']}; GRANT ALL ON SCHEMA public TO PUBLIC")[1]
-    tries = ['INSERT INTO "S s".t VALUES (1)', "INSERT INTO u VALUES (1)", "CREATE TABLE x AS SELECT 1"]
+    tries = ['INSERT INTO "S s".t VALUES (1)', "INSERT INTO u VALUES (1)",
+             "CREATE TABLE x AS SELECT 1"]
     pg.sql("UPDATE osbd.marks SET storage = 1 WHERE storage > 1", "osbd")
     assert rig.wait_until(lambda: not any(postgresql.sql(c, t)[1] for t in tries), 30)
     assert postgresql.sql(c, 'DELETE FROM "S s".t; SELECT count(*) FROM u')[1]
