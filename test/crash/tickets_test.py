@@ -89,12 +89,11 @@ def test_a_key_is_known_before_it_seals(three, certs, version):
     tls = context(certs, version)
     session = ask(c, tls, None)[2]
     end, n = time.monotonic() + 5, 0
-    while time.monotonic() < end:
+    while time.monotonic() < end or n <= 10:
         status, reused, session = ask(c, tls, session)
         assert (status, reused) == (200, True), f"connection {n}"
         n += 1
         time.sleep(0.1)
-    assert n > 10
     assert sum(handshakes(node, "resumed") for node in c.nodes) == n
 
 
