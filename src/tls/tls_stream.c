@@ -187,8 +187,13 @@ static void read_on(struct tls_stream *s)
 			return;
 		}
 	}
-	if (s->state == TLS_OPEN && tls_flush(s) < 0) /* an alert of mbedTLS' own */
+	if (s->state != TLS_OPEN)
+		return;
+	/* alerts of mbedTLS' own: one for each renegotiation that is asked for */
+	if (tls_flush(s) < 0)
 		tls_broken(s, ERR_CLOSED, "the connection is lost");
+	else if (s->out.n > 2 * OUT_MAX)
+		tls_broken(s, ERR_FULL, "the peer makes us answer, and does not read");
 }
 
 static void progress(struct tls_stream *s)

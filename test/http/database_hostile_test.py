@@ -165,12 +165,6 @@ def my_start(osbd, server, **more):
     return my_side.start(osbd, my_side.service([my_side.row(server, databases=100)]), **more)
 
 
-def state(b):
-    """Of osbd's process: T is stopped."""
-    with open(f"/proc/{b.d.process.pid}/stat") as f:
-        return f.read().rsplit(")", 1)[1].split()[0]
-
-
 def my_take(c, lock):
     """An application's session that has a lock."""
     session = mariadb.Session(c["uri"])
@@ -238,7 +232,7 @@ def test_a_grant_makes_no_user(osbd, my):
            f"UPDATE osbd.marks SET is_full = 1, storage = 0 WHERE of_database = '{c['name']}'")
     # settings, who leads, measure, the mark, whose rights; then the one that gives them
     b.d.start(env={"OSBD_FAILPOINT": "mysql.quota.send=stop@6"}, wait=False)
-    assert rig.wait_until(lambda: state(b) == "T", 30)
+    assert rig.wait_until(b.d.stopped, 30)
     assert my.sql(f"SELECT is_full FROM osbd.marks WHERE name = '{c['name']}'") == "0"
     my.sql(f"DROP USER {c['username']}")
     b.d.process.send_signal(signal.SIGCONT)
