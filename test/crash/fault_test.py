@@ -526,8 +526,8 @@ def test_orphan_storm(osbd, tmp_path):
     os.mkdir(os.path.join(d.dir, "world"))
     with open(d.config, "w") as f:
         f.write(rig.HEAD.format(dir=d.dir)
-                + rig.DEMO.format(config=f"{{directory: {d.dir}/world, delay: 300ms}}",
-                                  mode="both"))
+                + rig.DEMO.format(config=f"{{directory: {d.dir}/world, "
+                                         "delay: {provision: 3s, deprovision: 1s}}", mode="both"))
     d.start()
     service, plan = d.ids()
     query = f"service_id={service}&plan_id={plan}&accepts_incomplete=true"
