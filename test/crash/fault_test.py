@@ -527,7 +527,7 @@ def test_orphan_storm(osbd, tmp_path):
     with open(d.config, "w") as f:
         f.write(rig.HEAD.format(dir=d.dir)
                 + rig.DEMO.format(config=f"{{directory: {d.dir}/world, "
-                                         "delay: {provision: 3s, deprovision: 1s}}", mode="both"))
+                                         "delay: {provision: 3s, deprovision: 2s}}", mode="both"))
     d.start()
     service, plan = d.ids()
     query = f"service_id={service}&plan_id={plan}&accepts_incomplete=true"
