@@ -5,9 +5,11 @@ Services are named, not numbered; every answer is held against the rules that al
 a JSON object of type application/json, no null in it, error and description on every error, the
 request's identity echoed, credentials never with a 202.
 """
+import concurrent.futures
 import json
 import re
 
+import httpx
 import rig
 
 ASYNC_REQUIRED = {
@@ -229,3 +231,26 @@ def refused(r, status, error, *words):
 
 def bad(r, *words):
     return refused(r, 400, "BadRequest", *words)
+
+
+# -- several at a time ----------------------------------------------------------------------------
+
+def gone(b, name, *pairs, plan="small"):
+    """Unbinds and deprovisions (instance, bindings…) of a service."""
+    for iid, *bids in pairs:
+        for bid in bids:
+            assert b.unbind(iid, bid, name, plan).status_code == 200
+        assert b.deprovision(iid, name, plan).status_code == 200
+
+
+def provision_at_once(b, name, plan, n):
+    """{instance: answer} of n that are asked for at the same time."""
+    s, p = b.ids(name, plan)
+    body = {"service_id": s, "plan_id": p, "organization_guid": "o", "space_guid": "s"}
+
+    def ask(iid):
+        return iid, httpx.put(
+            f"http://127.0.0.1:{b.d.port}/v2/service_instances/{iid}", json=body, timeout=60,
+            auth=("platform", "secret"), headers={"X-Broker-API-Version": "2.17"})
+    with concurrent.futures.ThreadPoolExecutor(n) as pool:
+        return dict(pool.map(ask, [rig.new_id() for _ in range(n)]))

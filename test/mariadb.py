@@ -151,30 +151,16 @@ class MariaDB:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
-class Session:
-    """An application that keeps its connection: a statement a line."""
+class Session(servers.Session):
+    """An application that keeps its connection."""
 
     def __init__(self, uri, password=None):
         u = urllib.parse.urlsplit(uri)
         assert u.scheme == "mysql"
-        self.process = subprocess.Popen(
+        super().__init__(
             ["mariadb", "--no-defaults", "-h", u.hostname, "-P", str(u.port), "-u", u.username,
              "--password=" + (password or u.password), "--skip-ssl", "-NB", "--skip-reconnect",
-             "--unbuffered", u.path[1:]],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-    def ask(self, statement):
-        """The first line of what comes; "" when the session has ended without a word."""
-        try:
-            self.process.stdin.write(statement + ";\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            pass
-        return self.process.stdout.readline().strip()
-
-    def close(self):
-        self.process.kill()
-        self.process.communicate()
+             "--unbuffered", u.path[1:]])
 
 
 def sql(credentials, statement, ca=None):

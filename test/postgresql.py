@@ -22,26 +22,11 @@ def psql(credentials):
     return ["psql", "-XqAt", credentials["uri"]]
 
 
-class Session:
-    """An application that keeps its connection: a statement a line."""
+class Session(servers.Session):
+    """An application that keeps its connection."""
 
     def __init__(self, credentials):
-        self.process = subprocess.Popen(
-            psql(credentials), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, env={"PATH": os.environ["PATH"]})
-
-    def ask(self, statement):
-        """The first line of what comes; "" when the session has ended without a word."""
-        try:
-            self.process.stdin.write(statement + ";\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            pass
-        return self.process.stdout.readline().strip()
-
-    def close(self):
-        self.process.kill()
-        self.process.communicate()
+        super().__init__(psql(credentials))
 
 
 def sql(credentials, *statements):

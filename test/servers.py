@@ -194,6 +194,28 @@ class Postgres:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
+class Session:
+    """A client program that keeps its connection: a statement a line."""
+
+    def __init__(self, argv):
+        self.process = subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env={"PATH": os.environ["PATH"]})
+
+    def ask(self, statement):
+        """The first line of what comes; "" when the session has ended without a word."""
+        try:
+            self.process.stdin.write(statement + ";\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass
+        return self.process.stdout.readline().strip()
+
+    def close(self):
+        self.process.kill()
+        self.process.communicate()
+
+
 class Proxy:
     """Passes TCP on to a port, or loses what goes one way."""
 

@@ -80,3 +80,12 @@ void database_stop(struct backend *backend, void (*stopped)(void *data), void *d
 	}
 	one_stopped(database);
 }
+
+void database_quota_say(const struct database_quota *quota, struct str name, struct str used,
+			struct str storage, bool full)
+{
+	log_write(&quota->database->base.log, full ? LOG_WARN : LOG_INFO,
+		  "server %.*s: database %.*s holds %.*s bytes of %.*s: it %s",
+		  STR_ARG(quota->server->name), STR_ARG(name), STR_ARG(used), STR_ARG(storage),
+		  full ? "cannot be written to any more" : "can be written to again");
+}

@@ -24,5 +24,8 @@ struct database_quota {
 /* One for each server, in database->quotas. backend_type.start and .stop */
 void database_start(struct backend *backend);
 void database_stop(struct backend *backend, void (*stopped)(void *data), void *data);
+/* The database has become full, or is not full any more; used and storage are numbers of bytes. */
+void database_quota_say(const struct database_quota *quota, struct str name, struct str used,
+			struct str storage, bool full);
 
 #endif

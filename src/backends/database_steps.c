@@ -300,3 +300,21 @@ void database_remove(struct backend *backend, struct backend_survey *survey,
 	start(op, thing->binding ? DATABASE_REMOVE : DATABASE_DEPROVISION,
 	      &database->config.servers[thing->at], survey->arena);
 }
+
+/* -- SQL that is the same everywhere ------------------------------------------------------------ */
+
+void database_put_promised(struct buf *text, const struct database_op *op, bool count)
+{
+	const struct database_plan *plan = op->osb.plan->data;
+	const struct database_server *server = op->server;
+
+	buf_printf(text,
+		   " FROM (SELECT COUNT(*) AS n, COALESCE(SUM(storage), 0) AS s FROM osbd.marks "
+		   "WHERE name = of_database AND name <> '%s') AS others WHERE TRUE",
+		   op->database);
+	if (count && server->databases)
+		buf_printf(text, " AND n < %lld", (long long)server->databases);
+	if (server->storage)
+		buf_printf(text, " AND s + %llu <= %llu", (unsigned long long)plan->storage,
+			   (unsigned long long)server->storage);
+}

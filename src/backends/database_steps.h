@@ -62,6 +62,10 @@ void database_remove(struct backend *backend, struct backend_survey *survey,
 struct str database_name_of(struct backend *backend, struct str platform, struct str instance_id,
 			    struct str binding_id, struct arena *arena);
 
+/* SQL behind a select list: one row when what the plan promises can be kept beside what all other
+ * databases on the server are promised, else none. count: as one database more. */
+void database_put_promised(struct buf *text, const struct database_op *op, bool count);
+
 #define DATABASE_VERB(op, steps_)                                  \
 	{                                                          \
 		.steps = steps_, .size = sizeof(op), .quick = true \

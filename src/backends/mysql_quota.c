@@ -85,7 +85,6 @@ static enum mysql_next users(struct mysql_script *script, struct buf *text)
 static enum mysql_next flip(struct mysql_script *script, struct buf *text)
 {
 	struct mysql_quota *quota = quota_of(script);
-	const struct log *log = &quota->base.database->base.log;
 	const struct str *row;
 	bool full;
 
@@ -100,11 +99,7 @@ static enum mysql_next flip(struct mysql_script *script, struct buf *text)
 	}
 	row = &quota->changes.cells[quota->i++ * quota->changes.cols];
 	full = str_is(row[1], "1");
-	log_write(log, full ? LOG_WARN : LOG_INFO,
-		  "server %.*s: database %.*s holds %.*s bytes of %.*s: it %s",
-		  STR_ARG(quota->base.server->name), STR_ARG(row[0]), STR_ARG(row[2]),
-		  STR_ARG(row[3]),
-		  full ? "cannot be written to any more" : "can be written to again");
+	database_quota_say(&quota->base, row[0], row[2], row[3], full);
 	buf_printf(text, "UPDATE osbd.marks SET is_full = %d WHERE name = '%.*s'", full,
 		   STR_ARG(row[0]));
 	return MYSQL_RUN;

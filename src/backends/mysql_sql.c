@@ -10,7 +10,6 @@
 #define HASH_SIZE 42
 #define ROOM_LOCK "osbd.room"
 #define DEFINERS 20 /* a script's at: are there any? */
-#define IS_LEFT "name <> of_database AND storage > 0"
 
 static struct mysql_op *mysql_op_of(struct mysql_script *script)
 {
@@ -81,7 +80,7 @@ static void put_look(struct mysql_script *script, struct buf *text, bool user)
 	buf_printf(text,
 		   "SELECT COUNT(*), (SELECT COUNT(*) FROM osbd.marks WHERE name = '%s'), "
 		   "(SELECT COUNT(*) FROM osbd.marks WHERE name = '%s' AND is_full), "
-		   "(SELECT COUNT(*) FROM osbd.marks WHERE name = '%s' AND " IS_LEFT ")",
+		   "(SELECT COUNT(*) FROM osbd.marks WHERE name = '%s' AND definer)",
 		   name, op->db.database, name);
 	if (user)
 		buf_printf(text, " FROM mysql.user WHERE User = '%s'", name);
@@ -134,25 +133,8 @@ static enum mysql_next next_marks(struct mysql_script *script, struct buf *text)
 		 "SELECT name, name <> of_database AS is_user, IF(name <> of_database, "
 		 "EXISTS (SELECT 1 FROM mysql.user WHERE User = name), "
 		 "EXISTS (SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = name)) "
-		 "FROM osbd.marks WHERE NOT (" IS_LEFT ") ORDER BY is_user DESC, name");
+		 "FROM osbd.marks WHERE NOT definer ORDER BY is_user DESC, name");
 	return MYSQL_RUN;
-}
-
-/* What must hold for a promise to be kept, of all other databases. */
-static void put_promised(struct buf *text, const struct mysql_op *op, bool count)
-{
-	const struct database_plan *plan = op->db.osb.plan->data;
-	const struct database_server *server = op->db.server;
-
-	buf_printf(text,
-		   " FROM (SELECT COUNT(*) AS n, COALESCE(SUM(storage), 0) AS s FROM osbd.marks "
-		   "WHERE name = of_database AND name <> '%s') AS others WHERE TRUE",
-		   op->db.database);
-	if (count && server->databases)
-		buf_printf(text, " AND n < %lld", (long long)server->databases);
-	if (server->storage)
-		buf_printf(text, " AND s + %llu <= %llu", (unsigned long long)plan->storage,
-			   (unsigned long long)server->storage);
 }
 
 static bool has_limit(const struct database_server *server)
@@ -198,6 +180,7 @@ static enum mysql_next next_provision(struct mysql_script *script, struct buf *t
 			       "storage BIGINT UNSIGNED NOT NULL DEFAULT 0, "
 			       "is_full BOOLEAN NOT NULL DEFAULT FALSE, "
 			       "reader BOOLEAN NOT NULL DEFAULT FALSE, "
+			       "definer BOOLEAN NOT NULL DEFAULT FALSE, "
 			       "made TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, "
 			       "KEY (of_database)) ENGINE=InnoDB");
 		return MYSQL_RUN;
@@ -234,7 +217,7 @@ static enum mysql_next next_provision(struct mysql_script *script, struct buf *t
 			   "INSERT IGNORE INTO osbd.marks (name, of_database, storage) "
 			   "SELECT '%s', '%s', %llu",
 			   op->db.database, op->db.database, (unsigned long long)plan->storage);
-		put_promised(text, op, true);
+		database_put_promised(text, &op->db, true);
 		return MYSQL_RUN;
 	case 5:
 		op->db.no_room = script->request.result.affected == 0;
@@ -335,7 +318,7 @@ static enum mysql_next next_update(struct mysql_script *script, struct buf *text
 		if (!mysql_number(script, 0, 0))
 			return room_is_locked(script);
 		buf_puts(text, "SELECT COUNT(*)");
-		put_promised(text, op, false);
+		database_put_promised(text, &op->db, false);
 		return MYSQL_RUN;
 	case 4: /* what it had before is kept, whatever else is on the server */
 		if (!mysql_number(script, 0, 0) &&
@@ -532,7 +515,7 @@ static enum mysql_next next_unbind(struct mysql_script *script, struct buf *text
 		if (!mysql_number(script, 0, 0))
 			goto drop;
 		script->at = 10;
-		buf_printf(text, "UPDATE osbd.marks SET storage = 1 WHERE name = '%s'",
+		buf_printf(text, "UPDATE osbd.marks SET definer = TRUE WHERE name = '%s'",
 			   op->db.user);
 		return MYSQL_RUN;
 	default:

@@ -13,9 +13,10 @@
  *                stays, locked, until the database goes when it is the definer of something there
  *
  * osbd.marks: a row for each database (name = of_database) and user that is ours.
- *   storage   bytes that the plan promises, of a database; 0: no limit; of a user: 1, only a definer
+ *   storage   bytes that the plan promises, of a database; 0: no limit
  *   is_full   it holds more than that: its users do not write; of a user: that this was seen to
- *   reader    a user that never writes */
+ *   reader    a user that never writes
+ *   definer   a user that is unbound, and stays for what it has defined */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef OSBD_BACKENDS_MYSQL_SQL_H
 #define OSBD_BACKENDS_MYSQL_SQL_H

@@ -66,7 +66,6 @@ static enum postgresql_next users(struct postgresql_script *script, struct buf *
 static enum postgresql_next flip(struct postgresql_script *script, struct buf *text)
 {
 	struct postgresql_quota *quota = quota_of(script);
-	const struct log *log = &quota->base.database->base.log;
 	const struct str *row;
 	bool full;
 
@@ -81,11 +80,7 @@ static enum postgresql_next flip(struct postgresql_script *script, struct buf *t
 	}
 	row = &quota->changes.cells[quota->i++ * quota->changes.cols];
 	full = str_is(row[1], "t");
-	log_write(log, full ? LOG_WARN : LOG_INFO,
-		  "server %.*s: database %.*s holds %.*s bytes of %.*s: it %s",
-		  STR_ARG(quota->base.server->name), STR_ARG(row[0]), STR_ARG(row[2]),
-		  STR_ARG(row[3]),
-		  full ? "cannot be written to any more" : "can be written to again");
+	database_quota_say(&quota->base, row[0], row[2], row[3], full);
 	buf_printf(text, "UPDATE osbd.marks SET is_full = %s WHERE name = '%.*s'",
 		   full ? "true" : "false", STR_ARG(row[0]));
 	return POSTGRESQL_RUN;

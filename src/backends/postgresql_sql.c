@@ -108,23 +108,6 @@ static enum postgresql_next next_marks(struct postgresql_script *script, struct 
 	return POSTGRESQL_RUN;
 }
 
-/* What must hold for a promise to be kept, of all other databases. */
-static void put_promised(struct buf *text, const struct postgresql_op *op, bool count)
-{
-	const struct database_plan *plan = op->db.osb.plan->data;
-	const struct database_server *server = op->db.server;
-
-	buf_printf(text,
-		   " FROM (SELECT count(*) AS n, coalesce(sum(storage), 0) AS s FROM osbd.marks "
-		   "WHERE name = of_database AND name <> '%s') AS others WHERE true",
-		   op->db.database);
-	if (count && server->databases)
-		buf_printf(text, " AND n < %lld", (long long)server->databases);
-	if (server->storage)
-		buf_printf(text, " AND s + %llu <= %llu", (unsigned long long)plan->storage,
-			   (unsigned long long)server->storage);
-}
-
 /* -- provision ----------------------------------------------------------------------------- */
 
 /* Nothing is marked on a server that has no room: then there is no row, and no role is made. The
@@ -138,7 +121,7 @@ static void put_mark(struct buf *text, const struct postgresql_op *op)
 	buf_printf(text,
 		   "INSERT INTO osbd.marks (name, of_database, storage) SELECT '%s', '%s', %llu", d,
 		   d, (unsigned long long)plan->storage);
-	put_promised(text, op, true);
+	database_put_promised(text, &op->db, true);
 	buf_printf(text,
 		   "; IF FOUND THEN CREATE ROLE \"%s\" NOLOGIN; CREATE ROLE \"r%s\" NOLOGIN; "
 		   "CREATE ROLE \"f%s\" NOLOGIN; GRANT \"%s\", \"r%s\", \"f%s\" TO CURRENT_USER; "
@@ -345,7 +328,7 @@ static enum postgresql_next next_update(struct postgresql_script *script, struct
 			   (unsigned long long)plan->storage, op->db.database);
 		if (plan->storage > before->storage) { /* what it had before is kept */
 			buf_puts(text, " AND EXISTS (SELECT 1");
-			put_promised(text, op, false);
+			database_put_promised(text, &op->db, false);
 			buf_putc(text, ')');
 		}
 		buf_puts(text, ";" DONE);

@@ -220,11 +220,7 @@ def bind(b, iid, kind, plan="small", **more):
 
 
 def gone(b, kind, *pairs, plan="small"):
-    """Unbinds and deprovisions (instance, bindings…)."""
-    for iid, *bids in pairs:
-        for bid in bids:
-            assert b.unbind(iid, bid, kind.name, plan).status_code == 200
-        assert b.deprovision(iid, kind.name, plan).status_code == 200
+    broker.gone(b, kind.name, *pairs, plan=plan)
 
 
 def operation(r):

@@ -10,7 +10,6 @@ import time
 
 import admin_test
 import broker
-import httpx
 import postgresql
 import pytest
 import rig
@@ -47,11 +46,7 @@ def start(osbd, services, **more):
 
 
 def gone(b, *pairs, plan="small"):
-    """Unbinds and deprovisions (instance, bindings…)."""
-    for iid, *bids in pairs:
-        for bid in bids:
-            assert b.unbind(iid, bid, "postgresql", plan).status_code == 200
-        assert b.deprovision(iid, "postgresql", plan).status_code == 200
+    broker.gone(b, "postgresql", *pairs, plan=plan)
 
 
 def credentials(b, iid, bid):
@@ -73,20 +68,7 @@ def test_E03_most_room_first_and_never_too_many(osbd, server, second):
     # one, which is a quarter full then; two; one again
     assert (len(databases(server)), len(databases(second))) == (2, 1)
     # three places are left, and six ask at the same time
-    answers = {}
-
-    def ask(iid):
-        with httpx.Client() as c:
-            s, p = b.ids("postgresql", "small")
-            answers[iid] = c.put(
-                f"http://127.0.0.1:{b.d.port}/v2/service_instances/{iid}",
-                auth=("platform", "secret"), timeout=60, headers={"X-Broker-API-Version": "2.17"},
-                json={"service_id": s, "plan_id": p, "organization_guid": "o", "space_guid": "s"})
-    threads = [threading.Thread(target=ask, args=(rig.new_id(),)) for _ in range(6)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
+    answers = broker.provision_at_once(b, "postgresql", "small", 6)
     made = [iid for iid, r in answers.items() if r.status_code == 201]
     assert len(made) == 3, [(r.status_code, r.text) for r in answers.values()]
     for iid in set(answers) - set(made):
