@@ -204,7 +204,7 @@ def test_of_two_nodes_one_measures_and_the_other_takes_over(osbd, server):
                for b in nodes)
     told[0].d.kill()
     drop(c)
-    assert rig.wait_until(lambda: sql(c, "CREATE TABLE t (i INT)")[1], 30)
+    assert rig.wait_until(lambda: sql(c, "CREATE TABLE IF NOT EXISTS t (i INT)")[1], 30)
     left = [b for b in nodes if b is not told[0]][0]
     assert "can be written to again" in left.d.log()
     if left is not nodes[0]:
